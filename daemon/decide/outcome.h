@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What became of one file: the words that the journal, the bus, --json, the man page and the exit status share. */
+
+#include <stdint.h>
+
+typedef enum Outcome {
+        OUTCOME_MOVED,     /* at least one region lies better than before */
+        OUTCOME_OPTIMAL,   /* nothing worth doing */
+        OUTCOME_SKIPPED,   /* policy or safety; the reason says which */
+        OUTCOME_CHANGED,   /* written meanwhile; later */
+        OUTCOME_BUSY,      /* in use; later */
+        OUTCOME_NO_SPACE,  /* no room, or no room that is less fragmented */
+        OUTCOME_CANCELLED, /* somebody asked us to stop */
+        OUTCOME_FAILED,    /* an errno that nobody expected */
+        OUTCOME_MAX_
+} Outcome;
+
+typedef enum Reason {
+        REASON_NONE,
+        /* of OUTCOME_SKIPPED */
+        SKIP_SHARED,      /* every bad region touches extents that other files own too */
+        SKIP_PRIVILEGED,  /* setuid, setgid or file capabilities, which the engine would strip */
+        SKIP_EXECUTABLE,  /* an execute bit, and Executables=no */
+        SKIP_SWAPFILE,    /* active, or formatted as one */
+        SKIP_ENCRYPTED,   /* fscrypt */
+        SKIP_VERITY,      /* fs-verity */
+        SKIP_DAX,         /* mapped without a page cache */
+        SKIP_REALTIME,    /* lives on the realtime device */
+        SKIP_IMMUTABLE,   /* immutable attribute */
+        SKIP_APPEND_ONLY, /* append-only attribute */
+        SKIP_NODEFRAG,    /* FS_XFLAG_NODEFRAG */
+        SKIP_OPTED_OUT,   /* xattr user.defragd=off, or trusted.defragd.enabled=no on the root directory */
+        SKIP_EXCLUDED,    /* Exclude= */
+        SKIP_TOO_SMALL,   /* below MinFileSize= */
+        SKIP_TOO_FEW_EXTENTS,        /* below MinExtents= */
+        SKIP_SOLID_STATE,            /* SolidState=no on flash */
+        SKIP_READ_ONLY,              /* the administrator mounted it so */
+        SKIP_UNSUPPORTED_FILESYSTEM, /* no engine for this type */
+        SKIP_NOT_A_FILE,             /* not a regular file */
+        SKIP_QUOTA,                  /* SWAPEXT under quota would need the owner's headroom */
+        SKIP_INODE_FORMAT,           /* SWAPEXT cannot fit the two inodes' forks into each other */
+        SKIP_NO_ENGINE,              /* the probes found no engine that works on this volume */
+        SKIP_CRASH_UNSAFE,   /* the only engine left could leave a volume that a crash makes unmountable */
+        SKIP_NO_LEASES,      /* fs.leases-enable=0 */
+        SKIP_DUPLICATE_UUID, /* two mounted volumes with one UUID */
+        SKIP_REMOVABLE,      /* removable or network-backed disk */
+        SKIP_VANISHED,       /* deleted before we came to it */
+        SKIP_DRY_RUN,        /* would be worked on */
+        /* of OUTCOME_CHANGED and OUTCOME_BUSY */
+        CHANGED_WRITTEN, /* the kernel refused the commit, or a stamp moved */
+        CHANGED_CLOCK,   /* the wall clock was set meanwhile */
+        CHANGED_FUTURE,  /* its change time lies in the future */
+        BUSY_OPEN,       /* no lease: open, mapped or in flight */
+        BUSY_LOCKED,     /* another instance works on the volume */
+        /* of OUTCOME_CANCELLED */
+        CANCELLED_BUDGET, /* the rest would exceed what may be written today */
+        /* of OUTCOME_NO_SPACE */
+        NO_SPACE_RESERVE,    /* would dip into FreeSpaceReserve= */
+        NO_SPACE_FULL,       /* ENOSPC or EDQUOT */
+        NO_SPACE_FRAGMENTED, /* free space is no better than where the file lies */
+        REASON_MAX_
+} Reason;
+
+/* "moved", "no-space"; "swapfile", "unsupported-filesystem". REASON_NONE is "". Never NULL. Pure. */
+const char *outcome_name(Outcome outcome);
+const char *reason_name(Reason reason);

@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* How a plan is made, in time proportional to the number of extents.
+ *
+ * The extents become runs. A run that touches a wall (a shared extent, one without an address, one that
+ * is not aligned to blocks) is fixed as a whole: moving its other part would only cut it in two, so
+ * nothing can be gained there. A good run is fixed because it is not worth moving. What is left between
+ * two fixed runs is a group of bad runs, all shorter than bytes_per_run, and holes.
+ *
+ * A region of n runs makes n - 1 runs vanish. Weighed in bytes it is worth
+ *         (n - 1) * bytes_per_run - bytes  =  sum over its runs of (bytes_per_run - run)  -  bytes_per_run.
+ * Each summand is positive, so inside a group a longer region is always worth more than a part of it:
+ * there is nothing to be trimmed from the ends of a group, and if the whole of it is not worth moving no
+ * part is. Only the limits make more than one region out of a group.
+ *
+ * What a region becomes must not be taken up again the next time, or a file would be moved for ever. How
+ * that is kept is told at good_bytes() and stretch_cut(). */
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/number.h"
+#include "decide/plan.h"
+
+/* One run; or several neighbours, where the unit of movement allows no cut between them. */
+typedef struct Piece {
+        uint64_t start, end; /* logical, holes within included */
+        uint64_t bytes;
+        uint64_t written_bytes;
+        uint64_t n_runs;
+        bool fixed;       /* stays where it is */
+        bool wall_before; /* something without an address lies between the piece before and this one */
+} Piece;
+
+/* Consecutive pieces that move together if they move. */
+typedef struct Window {
+        size_t from, to; /* indices, to is excluded */
+        uint64_t bytes;
+        uint64_t written_bytes;
+        uint64_t n_runs;
+} Window;
+
+typedef struct Planner {
+        const PlanLimits *limits;
+        uint64_t eof;        /* rounded up to a block */
+        uint64_t unit_bytes; /* regions begin and end on it */
+        uint64_t good_bytes;
+        Plan plan;
+        size_t room; /* of plan.regions */
+} Planner;
+
+/* Disk: a seek with its half turn costs 8 to 10 ms, in which a disk of 150 to 250 MB/s transfers about 2
+ * MiB. With runs of that length a sequential reader gets half of the disk's speed, with 4 MiB two thirds,
+ * and twice as long again would add only a sixth. Moving 4 MiB (read, write, read back) takes about 60
+ * ms, so it has paid for itself once the file has been read seven times.
+ *
+ * Flash: no seeks, but a request ends where a run ends. 128 KiB is the kernel's default read_ahead_kb,
+ * the most that one request of a sequential reader asks for: below it there are more requests than
+ * necessary, above it as many as ever, and what is written for nothing wears the device out. */
+uint64_t plan_bytes_per_run(bool rotational)
+{
+        return rotational ? 4 * MIB : 128 * KIB;
+}
+
+/* bytes <= gain * bytes_per_run, without the product, which may not fit. */
+bool plan_is_worth(const PlanLimits *limits, uint64_t gain, uint64_t bytes)
+{
+        if (gain == 0)
+                return false;
+        return bytes / gain < limits->bytes_per_run ||
+               (bytes / gain == limits->bytes_per_run && bytes % gain == 0);
+}
+
+/* What half a region's worth of the shortest possible runs becomes is good, too, and is not taken up
+ * again. With the limits of plan.h and blocks of 4 KiB this is 4,096,000 on disk and 128 KiB on flash. */
+static uint64_t good_bytes(const PlanLimits *limits)
+{
+        uint64_t half_runs = limits->max_region_runs / 2;
+        uint64_t half_runs_bytes =
+                half_runs > UINT64_MAX / limits->block_bytes ? UINT64_MAX : half_runs * limits->block_bytes;
+
+        return u64_min(limits->bytes_per_run, half_runs_bytes);
+}
+
+/* Extents may come from several calls between which the file changed, so they may overlap or be out of
+ * order. Such a one is cut to what lies behind its predecessors and fixes its run. Writes at most
+ * map->n_extents pieces. */
+static size_t runs_read(const Planner *planner, const ExtentMap *map, bool sharing_is_wall, Piece *pieces)
+{
+        uint64_t block = planner->limits->block_bytes, next = 0, expected = 0;
+        bool wall = false;
+        size_t n = 0;
+
+        for (size_t i = 0; i < map->n_extents; i++) {
+                const Extent *extent = &map->extents[i];
+                uint64_t from = u64_max(extent->logical, next);
+                uint64_t to = u64_min(u64_add_saturate(extent->logical, extent->length), planner->eof);
+                uint64_t physical = extent->physical + (from - extent->logical);
+                Piece *piece;
+
+                if (from >= to)
+                        continue;
+                next = to;
+                if (extent->unplaced) {
+                        wall = true;
+                        continue;
+                }
+
+                if (n == 0 || physical != expected)
+                        pieces[n++] = (Piece){.start = from, .n_runs = 1, .wall_before = wall};
+                else if (wall)
+                        pieces[n - 1].fixed = true; /* goes on behind the wall */
+                wall = false;
+                expected = physical + (to - from);
+
+                piece = &pieces[n - 1];
+                piece->end = to;
+                piece->bytes += to - from;
+                if (!extent->unwritten)
+                        piece->written_bytes += to - from;
+                if ((extent->shared && sharing_is_wall) || from % block != 0 || to % block != 0 ||
+                    from != extent->logical)
+                        piece->fixed = true;
+        }
+        /* The last run may go on where the map does not, and would be cut. */
+        if (n > 0 && !map->complete)
+                pieces[n - 1].fixed = true;
+        return n;
+}
+
+static int planner_add(Planner *planner, const Region *region)
+{
+        Plan *plan = &planner->plan;
+
+        if (plan->n_regions == planner->room) {
+                size_t room = planner->room ? planner->room * 2 : 16;
+                Region *grown = reallocarray(plan->regions, room, sizeof(*grown));
+
+                if (!grown)
+                        return -ENOMEM;
+                plan->regions = grown;
+                planner->room = room;
+        }
+        plan->regions[plan->n_regions++] = *region;
+        plan->runs_after -= region->gain;
+        plan->bytes += region->bytes;
+        return 0;
+}
+
+static int planner_add_window(Planner *planner, const Piece *pieces, const Window *window)
+{
+        uint64_t start = pieces[window->from].start;
+
+        return planner_add(planner, &(Region){
+                                            .offset = start,
+                                            .length = pieces[window->to - 1].end - start,
+                                            .bytes = window->bytes,
+                                            .written_bytes = window->written_bytes,
+                                            .n_runs = (uint32_t)window->n_runs,
+                                            .gain = (uint32_t)window->n_runs - 1,
+                                    });
+}
+
+static bool window_has_room(const Planner *planner, const Window *window, const Piece *piece)
+{
+        return piece->n_runs <= planner->limits->max_region_runs - window->n_runs &&
+               piece->bytes <= planner->limits->max_region_bytes - window->bytes;
+}
+
+static bool window_is_worth(const Planner *planner, const Window *window)
+{
+        return window->n_runs > 1 && plan_is_worth(planner->limits, window->n_runs - 1, window->bytes);
+}
+
+static void window_take(Window *window, const Piece *piece)
+{
+        window->bytes += piece->bytes;
+        window->written_bytes += piece->written_bytes;
+        window->n_runs += piece->n_runs;
+}
+
+static void window_give(Window *window, const Piece *piece)
+{
+        window->bytes -= piece->bytes;
+        window->written_bytes -= piece->written_bytes;
+        window->n_runs -= piece->n_runs;
+}
+
+/* left was ended by a limit, right by the end of the stretch: instead of a full region and a small rest,
+ * two of about the same size, for the same gain and the same number of bytes. left stays the longer one,
+ * and worth it. */
+static void windows_balance(const Planner *planner, const Piece *pieces, Window *left, Window *right)
+{
+        while (left->to - left->from > 1 && window_has_room(planner, right, &pieces[left->to - 1])) {
+                const Piece *last = &pieces[left->to - 1];
+                Window less = *left, more = *right;
+
+                window_give(&less, last);
+                less.to--;
+                window_take(&more, last);
+                more.from--;
+                if (less.bytes < more.bytes || !window_is_worth(planner, &less))
+                        return;
+                *left = less;
+                *right = more;
+        }
+}
+
+/* Cuts a stretch of small pieces into regions: the longest window from the first piece, if it is worth
+ * it; else the first piece stays, and the same again from the next.
+ *
+ * Why the next plan has nothing to add. A window is ended by the limit of bytes: then what it becomes has
+ * no room for its neighbour either. Or by the limit of runs: then it holds more than half as many as
+ * allowed, for no piece holds more than half (piece_is_large()), and becomes a good run. (Of two balanced
+ * windows the longer one does.) Or by the end of the stretch. And from a piece that stays not even the
+ * longest window is worth it, so none is; were there suddenly room for all of the window behind it, now a
+ * single run, then only because the runs were too many for both, and that window has become a good run. */
+static int stretch_cut(Planner *planner, const Piece *pieces, size_t n_pieces)
+{
+        Window window = {0}, held = {0};
+        int r;
+
+        while (window.from < n_pieces) {
+                while (window.to < n_pieces && window_has_room(planner, &window, &pieces[window.to]))
+                        window_take(&window, &pieces[window.to++]);
+                if (!window_is_worth(planner, &window)) {
+                        window_give(&window, &pieces[window.from++]);
+                        continue;
+                }
+                if (held.to > held.from) {
+                        if (window.to == n_pieces && held.to == window.from)
+                                windows_balance(planner, pieces, &held, &window);
+                        r = planner_add_window(planner, pieces, &held);
+                        if (r < 0)
+                                return r;
+                }
+                held = window;
+                window = (Window){.from = held.to, .to = held.to};
+        }
+        return held.to > held.from ? planner_add_window(planner, pieces, &held) : 0;
+}
+
+static bool starts_on_unit(const Planner *planner, const Piece *piece)
+{
+        return piece->start % planner->unit_bytes == 0;
+}
+
+static bool ends_on_unit(const Planner *planner, const Piece *piece)
+{
+        return piece->end % planner->unit_bytes == 0 || piece->end == planner->eof;
+}
+
+/* Makes one piece of all that may not be parted, in place; what cannot belong to any region is left out
+ * at both ends. Returns how many pieces are left from *pieces on. */
+static size_t group_align(const Planner *planner, Piece **pieces, size_t n_pieces)
+{
+        Piece *piece = *pieces;
+        size_t n = 0;
+
+        while (n_pieces > 0 && !starts_on_unit(planner, piece)) {
+                piece++;
+                n_pieces--;
+        }
+        while (n_pieces > 0 && !ends_on_unit(planner, &piece[n_pieces - 1]))
+                n_pieces--;
+
+        *pieces = piece;
+        for (size_t i = 0; i < n_pieces; i++) {
+                if (n == 0 || (ends_on_unit(planner, &piece[n - 1]) && starts_on_unit(planner, &piece[i]))) {
+                        piece[n++] = piece[i];
+                } else {
+                        piece[n - 1].end = piece[i].end;
+                        piece[n - 1].bytes += piece[i].bytes;
+                        piece[n - 1].written_bytes += piece[i].written_bytes;
+                        piece[n - 1].n_runs += piece[i].n_runs;
+                }
+        }
+        return n;
+}
+
+/* Parts the group, moved or not: once it has been moved it is a good run, and if not it is as large as
+ * before. */
+static bool piece_is_large(const Planner *planner, const Piece *piece)
+{
+        return piece->n_runs > planner->limits->max_region_runs / 2 ||
+               piece->bytes > planner->limits->max_region_bytes;
+}
+
+static int group_cut(Planner *planner, Piece *pieces, size_t n_pieces)
+{
+        size_t start = 0;
+        int r;
+
+        n_pieces = group_align(planner, &pieces, n_pieces);
+        for (size_t i = 0; i <= n_pieces; i++) {
+                if (i < n_pieces && !piece_is_large(planner, &pieces[i]))
+                        continue;
+                r = stretch_cut(planner, pieces + start, i - start);
+                if (r < 0)
+                        return r;
+                if (i < n_pieces) {
+                        Window window = {.from = i, .to = i};
+
+                        if (window_has_room(planner, &window, &pieces[i])) {
+                                window_take(&window, &pieces[window.to++]);
+                                if (window_is_worth(planner, &window))
+                                        r = planner_add_window(planner, pieces, &window);
+                                if (r < 0)
+                                        return r;
+                        }
+                }
+                start = i + 1;
+        }
+        return 0;
+}
+
+static int plan_regions(Planner *planner, Piece *pieces, size_t n_pieces)
+{
+        for (size_t i = 0; i < n_pieces;) {
+                size_t start = i;
+                int r;
+
+                if (pieces[i].fixed || pieces[i].bytes >= planner->good_bytes) {
+                        i++;
+                        continue;
+                }
+                do
+                        i++;
+                while (i < n_pieces && !pieces[i].fixed && !pieces[i].wall_before &&
+                       pieces[i].bytes < planner->good_bytes);
+                r = group_cut(planner, pieces + start, i - start);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* The whole map has to be known, or its last run would be fixed. An engine that swaps whole forks takes
+ * what lies behind EOF along, so walls count there, too. */
+static bool whole_file_may_move(const ExtentMap *map, bool sharing_is_wall, const Piece *pieces,
+                                size_t n_pieces)
+{
+        for (size_t i = 0; i < map->n_extents; i++)
+                if (map->extents[i].unplaced || (map->extents[i].shared && sharing_is_wall))
+                        return false;
+        for (size_t i = 0; i < n_pieces; i++)
+                if (pieces[i].fixed)
+                        return false;
+        return true;
+}
+
+/* Good runs have to be carried along; they make the bytes that the gain must be worth. */
+static int plan_whole_file(Planner *planner, const Piece *pieces, size_t n_pieces)
+{
+        Region region = {.length = planner->eof};
+
+        for (size_t i = 0; i < n_pieces; i++) {
+                region.bytes += pieces[i].bytes;
+                region.written_bytes += pieces[i].written_bytes;
+        }
+        region.n_runs = (uint32_t)u64_min(n_pieces, UINT32_MAX);
+        region.gain = region.n_runs - 1;
+        if (!plan_is_worth(planner->limits, region.gain, region.bytes))
+                return 0;
+        return planner_add(planner, &region);
+}
+
+static int plan_with_walls(const ExtentMap *map, uint64_t size_bytes, const PlanLimits *limits,
+                           bool sharing_is_wall, Plan *ret)
+{
+        Planner planner = {
+                .limits = limits,
+                .eof = u64_align_up(size_bytes, limits->block_bytes),
+                .unit_bytes = u64_max(limits->unit_bytes, limits->block_bytes),
+                .good_bytes = good_bytes(limits),
+        };
+        Piece *pieces;
+        size_t n = 0;
+        int r = 0;
+
+        /* One more than needed: malloc(0) may return NULL. */
+        pieces = reallocarray(NULL, map->n_extents + 1, sizeof(*pieces));
+        if (!pieces)
+                return -ENOMEM;
+
+        n = runs_read(&planner, map, sharing_is_wall, pieces);
+        planner.plan.runs_before = planner.plan.runs_after = n;
+        if (n >= 2 && n >= limits->min_runs) {
+                if (!limits->whole_file)
+                        r = plan_regions(&planner, pieces, n);
+                else if (whole_file_may_move(map, sharing_is_wall, pieces, n))
+                        r = plan_whole_file(&planner, pieces, n);
+        }
+        free(pieces);
+        if (r < 0) {
+                plan_done(&planner.plan);
+                return r;
+        }
+        *ret = planner.plan;
+        return 0;
+}
+
+/* blocked_by_sharing is what a person is told about a file in which nothing can be moved: set only in an
+ * empty plan, and only if there were one without sharing. A second plan, without these walls, is the
+ * exact answer. */
+int plan_make(const ExtentMap *map, uint64_t size_bytes, const PlanLimits *limits, Plan *ret)
+{
+        Plan plan, unshared;
+        bool any_shared = false;
+        int r;
+
+        assert(limits->block_bytes > 0);
+
+        r = plan_with_walls(map, size_bytes, limits, true, &plan);
+        if (r < 0)
+                return r;
+
+        if (plan.n_regions == 0)
+                for (size_t i = 0; i < map->n_extents && !any_shared; i++)
+                        any_shared = map->extents[i].shared;
+        if (any_shared) {
+                r = plan_with_walls(map, size_bytes, limits, false, &unshared);
+                if (r < 0) {
+                        plan_done(&plan);
+                        return r;
+                }
+                plan.blocked_by_sharing = unshared.n_regions > 0;
+                plan_done(&unshared);
+        }
+        *ret = plan;
+        return 0;
+}
+
+void plan_done(Plan *plan)
+{
+        free(plan->regions);
+        *plan = (Plan){0};
+}

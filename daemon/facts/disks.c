@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A few one-line files of sysfs, and what the path of a device there gives away. */
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/number.h"
+#include "facts/disks.h"
+
+/* Block devices whose other end is a network, by the start of their kernel name. */
+static const char *const network_names[] = {"nbd", "rbd", "drbd", "etherd!"};
+
+/* The same by a part of their path: iSCSI disks hang below a session of their host adapter, NVMe over fabrics has no
+ * bus. */
+static const char *const network_paths[] = {"/session", "/nvme-fabrics/"};
+
+/* First line of a file in the directory; "" where the kernel has no such file. */
+static int line_read(int dir_fd, const char *name, char *ret, size_t room)
+{
+        _cleanup_close_ int fd = -EBADF;
+        ssize_t n;
+
+        fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+        if (fd < 0) {
+                if (errno != ENOENT)
+                        return -errno;
+                ret[0] = '\0';
+                return 0;
+        }
+        n = read(fd, ret, room - 1);
+        if (n < 0)
+                return -errno;
+        ret[n] = '\0';
+        ret[strcspn(ret, "\n")] = '\0';
+        return 0;
+}
+
+/* A number that is 0 or something else; missing stands in where there is none. */
+static int flag_read(int dir_fd, const char *name, bool missing, bool *ret)
+{
+        char line[16];
+        int r = line_read(dir_fd, name, line, sizeof(line));
+
+        if (r < 0)
+                return r;
+        *ret = line[0] ? strcmp(line, "0") != 0 : missing;
+        return 0;
+}
+
+/* An NVMe disk that several controllers lead to belongs to none of them but to a virtual subsystem, which has them as
+ * links: is one of them not on the machine's own bus? */
+static int any_controller_remote(const char *subsystem, bool *ret)
+{
+        _cleanup_closedir_ DIR *listing = opendir(subsystem);
+        struct dirent *entry;
+        bool remote = false;
+
+        if (!listing)
+                return -errno;
+        while (errno = 0, (entry = readdir(listing))) {
+                _cleanup_free_ char *name = NULL;
+                char transport[16];
+                int r;
+
+                if (strncmp(entry->d_name, "nvme", 4) != 0)
+                        continue;
+                if (asprintf(&name, "%s/transport", entry->d_name) < 0)
+                        return -ENOMEM;
+                r = line_read(dirfd(listing), name, transport, sizeof(transport));
+                if (r < 0)
+                        return r;
+                /* Disks lie here, too, and have no transport of their own. */
+                if (transport[0] && strcmp(transport, "pcie") != 0 && strcmp(transport, "apple-nvme") != 0)
+                        remote = true;
+        }
+        if (errno != 0)
+                return -errno;
+        *ret = remote;
+        return 0;
+}
+
+/* path: the disk's own directory, without symbolic links. */
+static int local_read(const char *path, bool *ret)
+{
+        const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+        bool remote = true;
+        int r;
+
+        for (size_t i = 0; i < ELEMENTS(network_names); i++)
+                if (strncmp(name, network_names[i], strlen(network_names[i])) == 0) {
+                        *ret = false;
+                        return 0;
+                }
+        for (size_t i = 0; i < ELEMENTS(network_paths); i++)
+                if (strstr(path, network_paths[i])) {
+                        *ret = false;
+                        return 0;
+                }
+        *ret = true;
+        if (slash && strstr(path, "/nvme-subsystem/")) {
+                _cleanup_free_ char *subsystem = strndup(path, (size_t)(slash - path));
+
+                if (!subsystem)
+                        return -ENOMEM;
+                r = any_controller_remote(subsystem, &remote);
+                if (r < 0)
+                        return r;
+                *ret = !remote;
+        }
+        return 0;
+}
+
+int disk_facts_read_in(const char *sysfs, dev_t device, DiskFacts *ret)
+{
+        _cleanup_free_ char *link = NULL, *path = NULL;
+        _cleanup_close_ int dir_fd = -EBADF;
+        DiskFacts facts;
+        char *slash;
+        int r;
+
+        if (asprintf(&link, "%s/dev/block/%u:%u", sysfs, major(device), minor(device)) < 0)
+                return -ENOMEM;
+        path = realpath(link, NULL);
+        if (!path)
+                return errno == ENOENT ? -ENODEV : -errno;
+        dir_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (dir_fd < 0)
+                return -errno;
+        /* A partition lies in its disk's directory. */
+        if (faccessat(dir_fd, "partition", F_OK, 0) == 0) {
+                slash = strrchr(path, '/');
+                if (!slash || slash == path)
+                        return -ENODEV;
+                *slash = '\0';
+                (void)fd_close(dir_fd);
+                dir_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+                if (dir_fd < 0)
+                        return -errno;
+        }
+
+        /* A queue that does not say is taken for one that seeks. */
+        r = flag_read(dir_fd, "queue/rotational", true, &facts.rotational);
+        if (r < 0)
+                return r;
+        r = flag_read(dir_fd, "removable", false, &facts.removable);
+        if (r < 0)
+                return r;
+        r = local_read(path, &facts.local);
+        if (r < 0)
+                return r;
+        *ret = facts;
+        return 0;
+}
+
+int disk_facts_read(dev_t device, DiskFacts *ret)
+{
+        return disk_facts_read_in("/sys", device, ret);
+}

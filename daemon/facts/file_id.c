@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Identity by name, out of the handle that the kernel would also put into a fanotify record.
+ *
+ * The shapes are those of the kernel's include/linux/exportfs.h (FILEID_INO32_GEN) and fs/xfs/xfs_export.h (the same
+ * with a 64-bit inode number, type bit 0x80). */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "facts/file_id.h"
+
+#define HANDLE_INO32_GEN 0x01
+#define HANDLE_INO64_GEN 0x81
+
+int file_id_from_name(int dirfd, const char *name, FileId *ret)
+{
+        union {
+                struct file_handle header;
+                unsigned char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+        } handle = {.header.handle_bytes = MAX_HANDLE_SZ};
+        FileId id = {0};
+        int mount_id;
+
+        if (name_to_handle_at(dirfd, name, &handle.header, &mount_id, name[0] == '\0' ? AT_EMPTY_PATH : 0) <
+            0)
+                return -errno;
+
+        if (handle.header.handle_type == HANDLE_INO64_GEN && handle.header.handle_bytes >= 12) {
+                memcpy(&id.inode, handle.header.f_handle, 8);
+                memcpy(&id.generation, handle.header.f_handle + 8, 4);
+        } else if (handle.header.handle_type == HANDLE_INO32_GEN && handle.header.handle_bytes >= 8) {
+                uint32_t inode;
+
+                memcpy(&inode, handle.header.f_handle, 4);
+                memcpy(&id.generation, handle.header.f_handle + 4, 4);
+                id.inode = inode;
+        } else {
+                return -EOPNOTSUPP;
+        }
+        *ret = id;
+        return 0;
+}

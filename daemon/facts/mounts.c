@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* libmount over a descriptor that stays open. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libmount/libmount.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "facts/mounts.h"
+
+int mount_table_open(void)
+{
+        int fd = open("/proc/1/mountinfo", O_RDONLY | O_CLOEXEC);
+
+        return fd < 0 ? -errno : fd;
+}
+
+static void cleanup_table(struct libmnt_table **table)
+{
+        mnt_unref_table(*table);
+}
+
+static void cleanup_iterator(struct libmnt_iter **iterator)
+{
+        mnt_free_iter(*iterator);
+}
+
+/* Options are comma-separated words. */
+static bool option_is_set(const char *options, const char *word)
+{
+        return options && mnt_optstr_get_option(options, word, NULL, NULL) == 0;
+}
+
+static char *copy_of(const char *text)
+{
+        return text ? strdup(text) : NULL;
+}
+
+static int mount_of(struct libmnt_fs *fs, Mount *ret)
+{
+        Mount mount = {
+                .target = copy_of(mnt_fs_get_target(fs)),
+                .root = copy_of(mnt_fs_get_root(fs)),
+                .type = copy_of(mnt_fs_get_fstype(fs)),
+                .source = copy_of(mnt_fs_get_source(fs)),
+                .device = mnt_fs_get_devno(fs),
+                .writable = !option_is_set(mnt_fs_get_vfs_options(fs), "ro") &&
+                            !option_is_set(mnt_fs_get_fs_options(fs), "ro"),
+        };
+
+        if (!mount.target || !mount.root || !mount.type || (!mount.source && mnt_fs_get_source(fs))) {
+                free(mount.target);
+                free(mount.root);
+                free(mount.type);
+                free(mount.source);
+                /* libmount guesses by its first line that a damaged table is an fstab: those have no roots. */
+                if (!mnt_fs_get_target(fs) || !mnt_fs_get_root(fs) || !mnt_fs_get_fstype(fs))
+                        return -EBADMSG;
+                return -ENOMEM;
+        }
+        *ret = mount;
+        return 0;
+}
+
+/* libmount would go on behind a line that it cannot read; what it says there must not be lost. */
+static int on_bad_line(struct libmnt_table *table, const char *name, int line)
+{
+        (void)table;
+        (void)name;
+        (void)line;
+        return -EBADMSG;
+}
+
+int mount_table_read(int table_fd, MountTable *ret)
+{
+        _cleanup_(cleanup_table) struct libmnt_table *table = NULL;
+        _cleanup_(cleanup_iterator) struct libmnt_iter *iterator = NULL;
+        _cleanup_fclose_ FILE *stream = NULL;
+        MountTable mounts = {0};
+        struct libmnt_fs *fs;
+        int copy, r;
+
+        if (lseek(table_fd, 0, SEEK_SET) < 0)
+                return -errno;
+        copy = fcntl(table_fd, F_DUPFD_CLOEXEC, 0);
+        if (copy < 0)
+                return -errno;
+        stream = fdopen(copy, "re");
+        if (!stream) {
+                r = -errno;
+                (void)fd_close(copy);
+                return r;
+        }
+        table = mnt_new_table();
+        iterator = mnt_new_iter(MNT_ITER_FORWARD);
+        if (!table || !iterator)
+                return -ENOMEM;
+        (void)mnt_table_set_parser_errcb(table, on_bad_line);
+        r = mnt_table_parse_stream(table, stream, "/proc/1/mountinfo");
+        if (r != 0)
+                return r < 0 ? r : -EBADMSG;
+
+        mounts.mounts = calloc((size_t)mnt_table_get_nents(table) + 1, sizeof(*mounts.mounts));
+        if (!mounts.mounts)
+                return -ENOMEM;
+        while (mnt_table_next_fs(table, iterator, &fs) == 0) {
+                r = mount_of(fs, &mounts.mounts[mounts.n_mounts]);
+                if (r < 0) {
+                        mount_table_done(&mounts);
+                        return r;
+                }
+                mounts.n_mounts++;
+        }
+        *ret = mounts;
+        return 0;
+}
+
+void mount_table_done(MountTable *table)
+{
+        for (size_t i = 0; i < table->n_mounts; i++) {
+                free(table->mounts[i].target);
+                free(table->mounts[i].root);
+                free(table->mounts[i].type);
+                free(table->mounts[i].source);
+        }
+        free(table->mounts);
+        *table = (MountTable){0};
+}
+
+const Mount *mount_table_find(const MountTable *table, dev_t device)
+{
+        const Mount *best = NULL;
+
+        for (size_t i = 0; i < table->n_mounts; i++) {
+                const Mount *mount = &table->mounts[i];
+
+                if (mount->device == device && strcmp(mount->root, "/") == 0 &&
+                    (!best || mount->writable || !best->writable))
+                        best = mount;
+        }
+        return best;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The ioctls by which XFS describes itself. Debian 12's headers end at Linux 6.1; what is newer is declared here. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <xfs/xfs.h>
+
+#include "base/cleanup.h"
+#include "base/number.h"
+#include "facts/xfs.h"
+
+/* Linux 6.10, fs/xfs/libxfs/xfs_fs.h. */
+#ifndef XFS_FSOP_GEOM_FLAGS_EXCHANGE_RANGE
+#define XFS_FSOP_GEOM_FLAGS_EXCHANGE_RANGE (1U << 24)
+#endif
+
+/* A bulkstat record is 192 bytes: 768 KiB a call. The kernel itself works in pages and may return fewer. */
+#define BULKSTAT_BATCH 4096
+
+/* The handle of a file as XFS_IOC_FD_TO_HANDLE lays it out: the file system's 8 bytes, then the file's. */
+typedef struct XfsHandle {
+        uint8_t fs[8];
+        uint16_t fid_bytes; /* of what follows */
+        uint16_t fid_pad;
+        uint32_t generation;
+        uint64_t inode;
+} XfsHandle;
+_Static_assert(sizeof(XfsHandle) == 24, "layout of xfs_handle_t");
+
+static uint8_t ceil_log2(uint64_t value)
+{
+        uint8_t bits = 0;
+
+        while (bits < 63 && (UINT64_C(1) << bits) < value)
+                bits++;
+        return bits;
+}
+
+int xfs_geometry_read(int fs_fd, XfsGeometry *ret)
+{
+        struct xfs_fsop_geom geometry = {0};
+        uint64_t inodes_per_block;
+
+        if (ioctl(fs_fd, XFS_IOC_FSGEOMETRY, &geometry) < 0)
+                return -errno;
+        if (geometry.blocksize == 0 || geometry.agcount == 0 || geometry.inodesize == 0)
+                return -EIO;
+
+        inodes_per_block = geometry.blocksize / geometry.inodesize;
+        *ret = (XfsGeometry){
+                .block_bytes = geometry.blocksize,
+                .sector_bytes = geometry.sectsize,
+                .n_groups = geometry.agcount,
+                /* An inode number is group, block within the group, inode within the block. */
+                .inode_shift = (uint8_t)(ceil_log2(geometry.agblocks) + ceil_log2(inodes_per_block)),
+                .has_exchange = geometry.flags & XFS_FSOP_GEOM_FLAGS_EXCHANGE_RANGE,
+                .has_reverse_map = geometry.flags & XFS_FSOP_GEOM_FLAGS_RMAPBT,
+                .has_quota = geometry.flags & XFS_FSOP_GEOM_FLAGS_QUOTA,
+                .has_realtime = geometry.rtblocks > 0,
+                .total_bytes = geometry.datablocks * geometry.blocksize,
+        };
+        memcpy(ret->uuid, geometry.uuid, sizeof(ret->uuid));
+        return 0;
+}
+
+/* The file system's part of a handle. It is asked for each time: it is the device number in disguise, and another disk
+ * may have got that number since. */
+static int fs_handle_read(int fs_fd, uint8_t ret[static 8])
+{
+        uint8_t handle[sizeof(XfsHandle)];
+        uint32_t handle_bytes = sizeof(handle);
+        struct xfs_fsop_handlereq request = {
+                .fd = (uint32_t)fs_fd,
+                .ohandle = handle,
+                .ohandlen = &handle_bytes,
+        };
+
+        if (ioctl(fs_fd, XFS_IOC_FD_TO_HANDLE, &request) < 0)
+                return -errno;
+        if (handle_bytes < 8)
+                return -EIO;
+        memcpy(ret, handle, 8);
+        return 0;
+}
+
+int xfs_open_by_id(int fs_fd, FileId id, int flags)
+{
+        XfsHandle handle = {
+                .fid_bytes = sizeof(XfsHandle) - offsetof(XfsHandle, fid_pad),
+                .generation = id.generation,
+                .inode = id.inode,
+        };
+        struct xfs_fsop_handlereq request = {
+                .oflags = (uint32_t)(flags | O_LARGEFILE),
+                .ihandle = &handle,
+                .ihandlen = sizeof(handle),
+        };
+        int fd, r;
+
+        r = fs_handle_read(fs_fd, handle.fs);
+        if (r < 0)
+                return r;
+        fd = ioctl(fs_fd, XFS_IOC_OPEN_BY_HANDLE, &request);
+        if (fd < 0)
+                return errno == ENOENT ? -ESTALE : -errno;
+        if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+                r = -errno;
+                (void)fd_close(fd);
+                return r;
+        }
+        return fd;
+}
+
+static XfsInode inode_of(const struct xfs_bulkstat *raw)
+{
+        return (XfsInode){
+                .id = {.inode = raw->bs_ino, .generation = raw->bs_gen},
+                .size_bytes = raw->bs_size,
+                /* One of the two is zero, depending on whether the kernel knows large counters. */
+                .n_extents = u64_max(raw->bs_extents, raw->bs_extents64),
+                .mode = raw->bs_mode,
+                .xflags = (uint32_t)raw->bs_xflags,
+        };
+}
+
+int xfs_inode_read(int fs_fd, uint64_t inode, XfsInode *ret)
+{
+        union {
+                struct xfs_bulkstat_req request;
+                unsigned char room[sizeof(struct xfs_bulkstat_req) + sizeof(struct xfs_bulkstat)];
+        } bulk = {.request.hdr = {.ino = inode, .icount = 1}};
+
+        if (ioctl(fs_fd, XFS_IOC_BULKSTAT, &bulk.request) < 0)
+                return -errno;
+        /* A free inode is passed over: the answer is then the next one that lives. */
+        if (bulk.request.hdr.ocount != 1 || bulk.request.bulkstat[0].bs_ino != inode)
+                return -ENOENT;
+        *ret = inode_of(&bulk.request.bulkstat[0]);
+        return 0;
+}
+
+int xfs_inodes_next(int fs_fd, uint64_t *cursor, int (*on_inode)(const XfsInode *inode, void *userdata),
+                    void *userdata)
+{
+        _cleanup_free_ struct xfs_bulkstat_req *request = NULL;
+        int r;
+
+        request = calloc(1, sizeof(*request) + BULKSTAT_BATCH * sizeof(request->bulkstat[0]));
+        if (!request)
+                return -ENOMEM;
+        request->hdr.ino = *cursor;
+        request->hdr.icount = BULKSTAT_BATCH;
+        if (ioctl(fs_fd, XFS_IOC_BULKSTAT, request) < 0)
+                return -errno;
+
+        for (uint32_t i = 0; i < request->hdr.ocount; i++) {
+                XfsInode inode = inode_of(&request->bulkstat[i]);
+
+                r = on_inode(&inode, userdata);
+                if (r != 0)
+                        return r;
+        }
+        if (request->hdr.ocount == 0)
+                return 0;
+        *cursor = request->hdr.ino;
+        return 1;
+}
+
+int xfs_free_blocks(int fs_fd, uint64_t *ret)
+{
+        struct xfs_fsop_counts counts;
+
+        if (ioctl(fs_fd, XFS_IOC_FSCOUNTS, &counts) < 0)
+                return -errno;
+        *ret = counts.freedata;
+        return 0;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* One mounted file system as the engines see it: how to reach it, what it is, what was proven of it.
+ *
+ * Holds no descriptor: the root directory is opened for one step of work and closed before every wait, so that an
+ * administrator's umount works. Owned and used by one thread. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "decide/outcome.h"
+#include "facts/disks.h"
+#include "facts/file_id.h"
+#include "facts/xfs.h"
+
+typedef struct Engine Engine;
+
+typedef struct FsVolume {
+        char *mount_path; /* of the whole file system; owned */
+        dev_t device;
+        char uuid[37]; /* text form */
+        XfsGeometry xfs;
+        DiskFacts disk;
+        const Engine *engine;     /* NULL until fs_volume_probe() */
+        uint64_t guard_nsec;      /* youngest change time that may be sampled; set by the probe */
+        bool has_distinct_stamps; /* what the probe saw */
+} FsVolume;
+
+/* Fills *ret from the mount at mount_path, which must be the root of an XFS. Returns 0; -EOPNOTSUPP for any other file
+ * system; -errno. Released with fs_volume_done(). */
+int fs_volume_init(FsVolume *ret, const char *mount_path, dev_t device);
+void fs_volume_done(FsVolume *volume);
+
+/* The root directory, if what is mounted there is still this file system (device and UUID). Returns a descriptor,
+ * -ENODEV when it is not, -errno. */
+int fs_volume_open(const FsVolume *volume);
+
+/* The same with the per-volume lock (flock on the root directory), which ends with the descriptor. Returns a
+ * descriptor, -EWOULDBLOCK while another instance has it, else as fs_volume_open(). */
+int fs_volume_open_locked(const FsVolume *volume);
+
+/* What the geometry alone forbids: REASON_NONE, or why no engine may even be tried on this volume. Pure. */
+Reason fs_volume_refusal(const FsVolume *volume);
+
+/* Free bytes of the data device. Returns 0 or -errno. */
+int fs_volume_free_bytes(const FsVolume *volume, int root_fd, uint64_t *ret_free);
+
+/* Chooses the engine by running it on scratch files (O_TMPFILE, in one of the parents), with known answers: a commit
+ * exchanges the contents; a commit with a stale cookie is refused; a lease is refused while a second descriptor is open
+ * and granted when it is not. Also finds out whether changes within one clock tick get distinct stamps, and sets the age
+ * guard by it. The exchange engine is tried first where the volume has the feature, then SWAPEXT. Returns 0 with engine
+ * set; 1 with engine NULL and *ret_error saying why (-errno of the last try, -EOPNOTSUPP: no leases, 0: a wrong answer). */
+int fs_volume_probe(FsVolume *volume, int root_fd, const FileId *parents, size_t n_parents, int *ret_error);

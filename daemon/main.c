@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* defragd: finds files that lie in many pieces and moves them into fewer, so that nothing can be lost.
+ *
+ * The run of `defragd --once PATH...`, and where each part of it lives:
+ *
+ *   1. Configuration is read and must be without a mistake                              facts/config
+ *   2. The host's mount table is opened; the process moves into a mount namespace of
+ *      its own, where everything is read-only, and gives up what it will not need        service/privilege
+ *   3. Each PATH is resolved once; its volume is asked whether it may be worked on       service/once_volume
+ *   4. Candidates: a file itself, a directory by its names, a whole volume by its
+ *      inodes. Known from here on by inode and generation, not by path                   service/collect, work/
+ *   5. For each candidate, best first, a relocation goes step by step:                   work/relocation
+ *        look     open read-only, ask the policy, read the extent map, plan regions      decide/
+ *        then for each region:
+ *        sample   prove by a lease that nobody uses the file, take the freshness cookie  fs/
+ *        reserve  make the donor and allocate it; is its layout really better?
+ *        copy     direct I/O, source to donor
+ *        verify   flush, read the donor back, compare checksums
+ *        commit   the kernel exchanges the two, unless the file changed since the sample
+ *      Nothing is held between regions; a signal is honoured between steps.
+ *   6. What became of each is said at once, the totals at the end                        service/report
+ *
+ * A refusal anywhere is an outcome of that file and never a reason to try something weaker. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/escape.h"
+#include "base/log.h"
+#include "facts/config.h"
+#include "service/once.h"
+
+#define EXIT_USAGE 2
+
+static bool arg_once, arg_dry_run, arg_json, arg_no_budget, arg_verbose, arg_check_config;
+static const char *arg_config;
+static atomic_bool arg_cancel;
+static volatile sig_atomic_t arg_signal;
+
+static void on_stop_signal(int signal_number)
+{
+        arg_signal = signal_number;
+        atomic_store(&arg_cancel, true);
+}
+
+/* Without SA_RESTART: a wait ends at once. A hangup that the caller ignores (nohup) stays ignored. */
+static int catch_stop_signals(void)
+{
+        struct sigaction stop = {.sa_handler = on_stop_signal}, ignore = {.sa_handler = SIG_IGN}, hangup;
+
+        if (sigemptyset(&stop.sa_mask) < 0 || sigemptyset(&ignore.sa_mask) < 0)
+                return -errno;
+        if (sigaction(SIGINT, &stop, NULL) < 0 || sigaction(SIGTERM, &stop, NULL) < 0 ||
+            sigaction(SIGHUP, NULL, &hangup) < 0)
+                return -errno;
+        if (hangup.sa_handler != SIG_IGN && sigaction(SIGHUP, &stop, NULL) < 0)
+                return -errno;
+        /* A reader that goes away is an error of the report, after the file in progress. */
+        return sigaction(SIGPIPE, &ignore, NULL) < 0 ? -errno : 0;
+}
+
+/* With standard output closed by the caller, the first file that we open would get its number, and our own report would
+ * be written into it. */
+static int keep_standard_descriptors(void)
+{
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+                if (fcntl(fd, F_GETFD) >= 0)
+                        continue;
+                if (errno != EBADF)
+                        return -errno;
+                if (open("/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_WRONLY) != fd)
+                        return -EBADF;
+        }
+        return 0;
+}
+
+static void help(void)
+{
+        printf("defragd --once [OPTION...] PATH...\n"
+               "defragd --check-config [--config=FILE]\n"
+               "\n"
+               "Moves fragmented files into fewer pieces: the named files, all files below the named\n"
+               "directories, or all files of a volume whose mount point is named.\n"
+               "\n"
+               "  --once           do it now, without a running service\n"
+               "  --dry-run        only say what would be moved\n"
+               "  --json           one JSON object a line for each file, then a summary\n"
+               "  --no-budget      as fast as possible; safety and reserved space stay\n"
+               "  -v, --verbose    a line for every file\n"
+               "  --check-config   only check the configuration\n"
+               "  --config=FILE    read FILE instead of /etc/defragd/defragd.conf and its drop-ins\n"
+               "  --version\n"
+               "  --help\n"
+               "\n"
+               "Exit status of --once: 0 all moved, optimal or skipped by policy; 1 something failed;\n"
+               "2 usage, configuration, or the only PATH is not supported; 75 something was changed,\n"
+               "busy or without space: try again later; 128 + signal when interrupted.\n");
+}
+
+static int usage(const char *text, const char *what)
+{
+        _cleanup_free_ char *name = what ? escape_text(what) : NULL;
+
+        log_error("%s%s%s. Try 'defragd --help'.", text, name ? " " : "", name ? name : "");
+        return EXIT_USAGE;
+}
+
+/* Returns -1 to go on, else the exit status. */
+static int parse_arguments(int argc, char *argv[])
+{
+        enum {
+                OPT_ONCE = 0x100,
+                OPT_DRY_RUN,
+                OPT_JSON,
+                OPT_NO_BUDGET,
+                OPT_CHECK_CONFIG,
+                OPT_CONFIG,
+                OPT_VERSION
+        };
+        static const struct option options[] = {
+                {"once", no_argument, NULL, OPT_ONCE},
+                {"dry-run", no_argument, NULL, OPT_DRY_RUN},
+                {"json", no_argument, NULL, OPT_JSON},
+                {"no-budget", no_argument, NULL, OPT_NO_BUDGET},
+                {"verbose", no_argument, NULL, 'v'},
+                {"check-config", no_argument, NULL, OPT_CHECK_CONFIG},
+                {"config", required_argument, NULL, OPT_CONFIG},
+                {"version", no_argument, NULL, OPT_VERSION},
+                {"help", no_argument, NULL, 'h'},
+                {NULL, 0, NULL, 0},
+        };
+        int option;
+
+        opterr = 0;
+        while ((option = getopt_long(argc, argv, ":vh", options, NULL)) >= 0)
+                switch (option) {
+                case OPT_ONCE:
+                        arg_once = true;
+                        break;
+                case OPT_DRY_RUN:
+                        arg_dry_run = true;
+                        break;
+                case OPT_JSON:
+                        arg_json = true;
+                        break;
+                case OPT_NO_BUDGET:
+                        arg_no_budget = true;
+                        break;
+                case 'v':
+                        arg_verbose = true;
+                        break;
+                case OPT_CHECK_CONFIG:
+                        arg_check_config = true;
+                        break;
+                case OPT_CONFIG:
+                        arg_config = optarg;
+                        break;
+                case OPT_VERSION:
+                        printf("defragd %s\n", DEFRAGD_VERSION);
+                        return EXIT_SUCCESS;
+                case 'h':
+                        help();
+                        return EXIT_SUCCESS;
+                case ':':
+                        return usage("A value is missing after", argv[optind - 1]);
+                default:
+                        return usage("Unknown or ambiguous option, or a value too many:", argv[optind - 1]);
+                }
+
+        if (arg_check_config)
+                return arg_once || optind < argc ? usage("--check-config does nothing else", NULL) : -1;
+        if (!arg_once)
+                return usage("Nothing to do without --once", NULL);
+        return optind == argc ? usage("--once needs at least one PATH", NULL) : -1;
+}
+
+static void on_complaint(const char *file, unsigned line, const char *text, void *userdata)
+{
+        _cleanup_free_ char *name = escape_text(file);
+
+        (void)userdata;
+        log_error("%s:%u: %s", name ? name : "configuration", line, text);
+}
+
+static int run(int argc, char *argv[])
+{
+        _cleanup_(config_done) Config config = {0};
+        const OnceOptions options = {
+                .dry_run = arg_dry_run,
+                .json = arg_json,
+                .no_budget = arg_no_budget,
+                .verbose = arg_verbose,
+                .cancel = &arg_cancel,
+                .signal = &arg_signal,
+        };
+        int r;
+
+        r = config_load("", arg_config, on_complaint, NULL, &config);
+        if (r < 0) {
+                _cleanup_free_ char *name = escape_text(arg_config ? arg_config : "configuration");
+
+                log_error("Cannot read %s: %s", name ? name : "configuration", strerror(-r));
+                return EXIT_USAGE;
+        }
+        if (r > 0)
+                return EXIT_USAGE;
+        if (arg_check_config)
+                return EXIT_SUCCESS;
+        r = catch_stop_signals();
+        if (r < 0) {
+                log_error("Cannot catch signals: %s", strerror(-r));
+                return ONCE_FAILED;
+        }
+        return once_run(&options, &config, argv + optind, (size_t)(argc - optind));
+}
+
+int main(int argc, char *argv[])
+{
+        int r;
+
+        r = keep_standard_descriptors();
+        if (r < 0)
+                return ONCE_FAILED;
+        (void)umask(0077);
+        r = parse_arguments(argc, argv);
+        if (r >= 0)
+                return fflush(stdout) == 0 ? r : ONCE_FAILED;
+        if (arg_verbose)
+                log_set_max_level(LOG_DEBUG);
+        return run(argc, argv);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What this process is allowed to do, and what it gives up before it touches anybody's file.
+ *
+ * The order is: mount_table_open(), privilege_own_namespace(), the copier (its ring is made while memory may still be
+ * locked), privilege_drop(), then privilege_open_volume() for each volume that is worked on. All of it in the only
+ * thread there is. Failures are not logged here; the functions name what was refused in *ret_what, a constant string. */
+
+#include <sys/types.h>
+
+/* Returns 0, or -EPERM with *ret_what the first capability that is missing ("CAP_LEASE"). */
+int privilege_check(const char **ret_what);
+
+/* Moves the process into a mount namespace of its own, a slave of the one it came from, in which everything is
+ * read-only. Mounts and unmounts of the administrator still reach it; nothing of it reaches the administrator.
+ * Source: unshare(2), mount_setattr(2) (Linux 5.12). Paths are resolved and descriptors opened after it, not before: a
+ * descriptor keeps the mount that it came through. Returns 0 or -errno. */
+int privilege_own_namespace(const char **ret_what);
+
+/* Makes what is mounted at mount_path writable for us: this one mount, in our namespace alone, with noatime, nosuid,
+ * nodev and noexec. Whether the administrator wants it written is for the caller to find out in the host's mount table.
+ * Returns 0; -ENODEV when another file system than device is there; -errno. */
+int privilege_open_volume(const char *mount_path, dev_t device);
+
+/* Cuts the capabilities down to what moving files needs and closes the ways back. Returns 0 or -errno. */
+int privilege_drop(const char **ret_what);
+
+/* Steps behind everybody else at the processor and at the disk. Best effort: a scheduler that has no priorities is no
+ * reason not to work. */
+void privilege_lower_priority(void);

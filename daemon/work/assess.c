@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The cheap answers first: attributes, then the map, and only for a file that would be moved a look into it. */
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "base/cleanup.h"
+#include "base/number.h"
+#include "facts/extent_map.h"
+#include "facts/swap_signature.h"
+#include "facts/xfs.h"
+#include "work/assess.h"
+
+/* A whole-file engine needs the whole map at once: 160 MB of memory for the worst file. */
+#define WHOLE_FILE_EXTENTS_MAX 4000000
+
+/* Everything that is allocated, for an engine that can only move all of it. */
+static uint64_t map_bytes(const ExtentMap *map)
+{
+        uint64_t bytes = 0;
+
+        for (size_t i = 0; i < map->n_extents; i++)
+                bytes += map->extents[i].length;
+        return bytes;
+}
+
+static int assess_layout(int fd, const PlanLimits *limits, bool may_flush, Assessment *assessment)
+{
+        _cleanup_(extent_map_done) ExtentMap map = {0};
+        size_t most = limits->whole_file ? WHOLE_FILE_EXTENTS_MAX : EXTENT_MAP_MAX;
+        int r;
+
+        r = extent_map_read(fd, 0, UINT64_MAX, false, most, &map);
+        if (r < 0)
+                return r;
+        /* Data that has no place yet gets one; a file that is being written right now will be refused later. */
+        if (extent_map_any_unplaced(&map) && may_flush) {
+                extent_map_done(&map);
+                r = extent_map_read(fd, 0, UINT64_MAX, true, most, &map);
+                if (r < 0)
+                        return r;
+        }
+        if (limits->whole_file && !map.complete)
+                return -EFBIG;
+
+        r = plan_make(&map, assessment->facts.size_bytes, limits, &assessment->plan);
+        if (r < 0)
+                return r;
+        if (limits->whole_file && assessment->plan.n_regions == 1) {
+                Region *whole = &assessment->plan.regions[0];
+
+                /* Blocks behind EOF go along: they have to be reserved, too. */
+                whole->bytes = u64_max(whole->bytes, map_bytes(&map));
+        }
+        return 0;
+}
+
+int assess_file(const FsVolume *volume, int root_fd, FileId id, PlanLimits *limits, const Policy *policy,
+                bool may_flush, Assessment *ret)
+{
+        _cleanup_(assessment_done) Assessment assessment = {0};
+        _cleanup_close_ int fd = -EBADF;
+        bool swap;
+        int r;
+
+        fd = xfs_open_by_id(root_fd, id, O_RDONLY | O_NONBLOCK);
+        if (fd < 0)
+                return fd;
+        r = file_facts_read(fd, &assessment.facts);
+        if (r < 0)
+                return r;
+        assessment.reason = policy_judge(policy, &assessment.facts);
+        if (assessment.reason != REASON_NONE) {
+                *ret = TAKE(assessment, (Assessment){0});
+                return ASSESS_SKIP;
+        }
+
+        limits->block_bytes = volume->xfs.block_bytes;
+        limits->unit_bytes = u64_max(assessment.facts.extent_hint_bytes, limits->block_bytes);
+        r = assess_layout(fd, limits, may_flush, &assessment);
+        if (r < 0)
+                return r;
+        if (assessment.plan.n_regions == 0) {
+                r = ASSESS_OPTIMAL;
+                if (assessment.plan.blocked_by_sharing) {
+                        assessment.reason = SKIP_SHARED;
+                        r = ASSESS_SKIP;
+                }
+                *ret = TAKE(assessment, (Assessment){0});
+                return r;
+        }
+
+        r = swap_signature_read(fd, assessment.facts.size_bytes, &swap);
+        if (r < 0)
+                return r;
+        if (swap)
+                assessment.reason = SKIP_SWAPFILE;
+        *ret = TAKE(assessment, (Assessment){0});
+        return swap ? ASSESS_SKIP : 0;
+}
+
+void assessment_done(Assessment *assessment)
+{
+        plan_done(&assessment->plan);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* One look at one file: may it be moved, how does it lie, what would be worth moving? Nothing is opened for writing. */
+
+#include <stdbool.h>
+
+#include "decide/plan.h"
+#include "decide/policy.h"
+#include "facts/file_facts.h"
+#include "fs/volume.h"
+
+typedef struct Assessment {
+        FileFacts facts;
+        Plan plan;     /* owned */
+        Reason reason; /* of ASSESS_SKIP */
+} Assessment;
+
+/* Positive results. */
+#define ASSESS_OPTIMAL 1 /* the plan is empty */
+#define ASSESS_SKIP    2 /* policy or safety forbids it */
+
+/* limits: block_bytes and unit_bytes are set from the volume and the file. may_flush: dirty data without a place on the
+ * volume is written back first, so that it can be planned for. Returns 0 with a plan that moves something, ASSESS_*, or
+ * -errno: -EWOULDBLOCK while somebody holds a lease, -ESTALE when the file is gone, -EFBIG for more extents than a whole-file
+ * engine can take. *ret is written unless negative and released with assessment_done(). Workers only. */
+int assess_file(const FsVolume *volume, int root_fd, FileId id, PlanLimits *limits, const Policy *policy,
+                bool may_flush, Assessment *ret);
+void assessment_done(Assessment *assessment);

@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The step machine of one file.
+ *
+ * Two things are kept apart here: what becomes of a region (the engine's verdict) and what becomes of the file (the
+ * outcome). A conflict costs one region; trouble that would meet every region ends the file. */
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/number.h"
+#include "base/units.h"
+#include "facts/extent_map.h"
+#include "facts/file_facts.h"
+#include "facts/xfs.h"
+#include "fs/engine.h"
+#include "work/assess.h"
+#include "work/relocation.h"
+
+/* A file that is written again and again while we wait for it to be old enough is not quiet. */
+#define MAX_YOUNG_WAITS 4
+/* Plans made anew because the file no longer lay as planned. */
+#define MAX_REPLANS     3
+/* Regions that may be refused before the file is left for later: it is being written all over. */
+#define MAX_CONFLICTS   3
+typedef enum Stage {
+        STAGE_LOOK,
+        STAGE_OPEN,
+        STAGE_SAMPLE,
+        STAGE_RESERVE,
+        STAGE_COPY,
+        STAGE_VERIFY,
+        STAGE_COMMIT,
+        STAGE_FINISH,
+        STAGE_END,
+        STAGE_MAX_
+} Stage;
+
+static const char *const stage_names[] = {
+        [STAGE_LOOK] = "look",       [STAGE_OPEN] = "open",     [STAGE_SAMPLE] = "sample",
+        [STAGE_RESERVE] = "reserve", [STAGE_COPY] = "copy",     [STAGE_VERIFY] = "verify",
+        [STAGE_COMMIT] = "commit",   [STAGE_FINISH] = "finish", [STAGE_END] = "end",
+};
+_Static_assert(ELEMENTS(stage_names) == STAGE_MAX_, "every stage has a name");
+
+#define N_PARENTS 1
+
+struct Relocation {
+        FsVolume *volume;
+        Copier *copier;
+        const Candidate *candidate;
+        const RelocationOptions *options;
+
+        Stage stage;
+        PlanLimits limits;
+        Policy policy;
+        Plan plan;
+        size_t region;    /* index of the one in progress */
+        FileFacts looked; /* the file when it was planned */
+        FileId parents[N_PARENTS];
+        int root_fd; /* locked, while a region is in progress */
+        EngineJob job;
+        unsigned n_young, n_replans, n_conflicts;
+        uint64_t owed_usec;   /* to be waited before the next region because of MaxRate= */
+        uint64_t spent_bytes; /* of options->max_bytes: regions that were begun, committed or not */
+        uint64_t start_usec;
+        Outcome trouble; /* worst thing that happened to a region; OUTCOME_MOVED when nothing did */
+        Reason trouble_reason;
+        int trouble_error;
+        RelocationResult result;
+};
+
+int relocation_new(FsVolume *volume, Copier *copier, const Candidate *candidate,
+                   const RelocationOptions *options, Relocation **ret)
+{
+        Relocation *relocation = calloc(1, sizeof(*relocation));
+
+        if (!relocation)
+                return -ENOMEM;
+        relocation->volume = volume;
+        relocation->copier = copier;
+        relocation->candidate = candidate;
+        relocation->options = options;
+        relocation->limits = options->limits;
+        relocation->policy = options->policy;
+        relocation->parents[0] = candidate->parent;
+        relocation->root_fd = -EBADF;
+        relocation->job.target_fd = relocation->job.donor_fd = -EBADF;
+        relocation->start_usec = clock_monotonic_usec();
+        relocation->trouble = OUTCOME_MOVED;
+        *ret = relocation;
+        return 0;
+}
+
+/* Lets go of everything on the volume: the engine's descriptors, then the root and with it the lock. */
+static void relocation_let_go(Relocation *relocation)
+{
+        if (relocation->volume->engine)
+                relocation->volume->engine->close(&relocation->job);
+        relocation->root_fd = fd_close(relocation->root_fd);
+}
+
+Relocation *relocation_free(Relocation *relocation)
+{
+        if (relocation) {
+                relocation_let_go(relocation);
+                plan_done(&relocation->plan);
+                free(relocation);
+        }
+        return NULL;
+}
+
+const char *relocation_stage(const Relocation *relocation)
+{
+        return stage_names[relocation->stage];
+}
+
+const RelocationResult *relocation_result(const Relocation *relocation)
+{
+        return &relocation->result;
+}
+
+/* The engine that the volume has, or the one that its geometry promises until it is proven. */
+static const Engine *relocation_engine(const Relocation *relocation)
+{
+        const FsVolume *volume = relocation->volume;
+
+        if (volume->engine)
+                return volume->engine;
+        return volume->xfs.has_exchange ? &engine_xfs_exchange : &engine_xfs_swapext;
+}
+
+static RelocationStep relocation_end(Relocation *relocation, Outcome outcome, Reason reason, int error)
+{
+        RelocationResult *result = &relocation->result;
+
+        relocation_let_go(relocation);
+        result->outcome = outcome;
+        result->reason = reason;
+        result->error = error;
+        result->usec = clock_monotonic_usec() - relocation->start_usec;
+        result->engine = relocation_engine(relocation)->name;
+        result->owed_usec = relocation->owed_usec;
+        relocation->stage = STAGE_END;
+        log_debug("inode %llu: %s%s%s, %llu -> %llu runs, %llu bytes",
+                  (unsigned long long)relocation->candidate->id.inode, outcome_name(outcome),
+                  reason == REASON_NONE ? "" : ":", reason_name(reason),
+                  (unsigned long long)result->runs_before, (unsigned long long)result->runs_after,
+                  (unsigned long long)result->bytes_moved);
+        return RELOCATION_DONE;
+}
+
+static RelocationStep relocation_fail(Relocation *relocation, int error)
+{
+        return relocation_end(relocation, OUTCOME_FAILED, REASON_NONE, -error);
+}
+
+/* What an error of reaching the volume or opening the file read-only means. */
+static RelocationStep relocation_end_by_error(Relocation *relocation, int error)
+{
+        switch (-error) {
+        case EWOULDBLOCK:
+                return relocation_end(relocation, OUTCOME_BUSY, BUSY_OPEN, 0);
+        case ESTALE:
+        case ENOENT:
+                return relocation_end(relocation, OUTCOME_SKIPPED, SKIP_VANISHED, 0);
+        case EROFS:
+                return relocation_end(relocation, OUTCOME_SKIPPED, SKIP_READ_ONLY, 0);
+        default:
+                return relocation_fail(relocation, error);
+        }
+}
+
+/* Opens the volume for the next step of work. Returns true, or false with *ret_step saying how it ended. */
+static bool relocation_enter(Relocation *relocation, RelocationStep *ret_step)
+{
+        int r;
+
+        assert(relocation->root_fd < 0);
+        r = fs_volume_open_locked(relocation->volume);
+        if (r >= 0) {
+                relocation->root_fd = r;
+                return true;
+        }
+        *ret_step = r == -EWOULDBLOCK ? relocation_end(relocation, OUTCOME_BUSY, BUSY_LOCKED, 0)
+                                      : relocation_end_by_error(relocation, r);
+        return false;
+}
+
+/* Proves the engine when the first file of a volume is about to be moved. Returns false when the file cannot be worked on. */
+static bool relocation_prove_engine(Relocation *relocation, RelocationStep *ret_step)
+{
+        FsVolume *volume = relocation->volume;
+        Reason why = SKIP_NO_ENGINE;
+        int error = 0;
+
+        if (volume->engine ||
+            fs_volume_probe(volume, relocation->root_fd, relocation->parents, N_PARENTS, &error) == 0)
+                return true;
+        log_debug("%s: no engine: %s", volume->uuid, error < 0 ? strerror(-error) : "a wrong answer");
+        switch (-error) {
+        case EROFS:
+        case EIO:
+        case EUCLEAN:
+                *ret_step = relocation_end_by_error(relocation, error);
+                return false;
+        case ENOSPC:
+        case EDQUOT:
+                *ret_step = relocation_end(relocation, OUTCOME_NO_SPACE, NO_SPACE_FULL, 0);
+                return false;
+        case EOPNOTSUPP:
+                why = SKIP_NO_LEASES;
+                break;
+        default:
+                break;
+        }
+        *ret_step = relocation_end(relocation, OUTCOME_SKIPPED, why, 0);
+        return false;
+}
+
+/* Remembers the worst that happened; which is worse is the order in which a person would want to know. */
+static void relocation_note_trouble(Relocation *relocation, Outcome outcome, Reason reason, int error)
+{
+        static const uint8_t weight[OUTCOME_MAX_] = {
+                [OUTCOME_MOVED] = 0, [OUTCOME_OPTIMAL] = 1,  [OUTCOME_SKIPPED] = 3,   [OUTCOME_CHANGED] = 4,
+                [OUTCOME_BUSY] = 5,  [OUTCOME_NO_SPACE] = 6, [OUTCOME_CANCELLED] = 7, [OUTCOME_FAILED] = 8,
+        };
+
+        if (weight[outcome] <= weight[relocation->trouble])
+                return;
+        relocation->trouble = outcome;
+        relocation->trouble_reason = reason;
+        relocation->trouble_error = error;
+}
+
+/* Takes over what was seen. first: the result speaks of the file as it was before anything was done. */
+static void relocation_take(Relocation *relocation, Assessment *assessment, bool first)
+{
+        RelocationResult *result = &relocation->result;
+
+        plan_done(&relocation->plan);
+        relocation->plan = TAKE(assessment->plan, (Plan){0});
+        relocation->looked = assessment->facts;
+        relocation->region = 0;
+        result->size_bytes = assessment->facts.size_bytes;
+        result->runs_after = relocation->plan.runs_before;
+        if (first) {
+                result->runs_before = relocation->plan.runs_before;
+                result->bytes_planned = relocation->plan.bytes;
+        }
+}
+
+/* STAGE_LOOK */
+static RelocationStep relocation_look(Relocation *relocation)
+{
+        _cleanup_(assessment_done) Assessment assessment = {0};
+        const Engine *planned_for = relocation_engine(relocation);
+        const bool first = relocation->n_replans == 0;
+        const Reason refusal =
+                relocation->volume->engine ? REASON_NONE : fs_volume_refusal(relocation->volume);
+        RelocationStep step;
+        int said;
+
+        if (refusal != REASON_NONE)
+                return relocation_end(relocation, OUTCOME_SKIPPED, refusal, 0);
+        if (!relocation_enter(relocation, &step))
+                return step;
+        relocation->limits.whole_file = planned_for->whole_file;
+        relocation->policy.engine_keeps_privileges = planned_for->keeps_privileges;
+        said = assess_file(relocation->volume, relocation->root_fd, relocation->candidate->id,
+                           &relocation->limits, &relocation->policy, !relocation->options->dry_run,
+                           &assessment);
+        if (said < 0)
+                return relocation_end_by_error(relocation, said);
+        relocation_take(relocation, &assessment, first);
+        if (said != 0 && !first) {
+                /* What came of a plan that went stale is for the last count to say. */
+                if (said == ASSESS_SKIP)
+                        relocation_note_trouble(relocation, OUTCOME_SKIPPED, assessment.reason, 0);
+                relocation_let_go(relocation);
+                relocation->stage = STAGE_FINISH;
+                return RELOCATION_AGAIN;
+        }
+        if (said == ASSESS_SKIP)
+                return relocation_end(relocation, OUTCOME_SKIPPED, assessment.reason, 0);
+        if (said == ASSESS_OPTIMAL)
+                return relocation_end(relocation, OUTCOME_OPTIMAL, REASON_NONE, 0);
+        if (relocation->options->dry_run) {
+                relocation->result.runs_after = relocation->plan.runs_after;
+                return relocation_end(relocation, OUTCOME_SKIPPED, SKIP_DRY_RUN, 0);
+        }
+        if (!relocation_prove_engine(relocation, &step))
+                return step;
+        relocation_let_go(relocation);
+        /* Another engine than the geometry promised: it may want another plan. */
+        relocation->stage = planned_for == relocation->volume->engine ? STAGE_OPEN : STAGE_LOOK;
+        return RELOCATION_AGAIN;
+}
+
+/* The region is over, committed or not. Lets go and moves on to the next one. */
+static RelocationStep relocation_next_region(Relocation *relocation, RelocationStep step)
+{
+        uint64_t rate = relocation->options->max_rate;
+
+        relocation_let_go(relocation);
+        if (rate != BYTES_INFINITY && rate > 0)
+                relocation->owed_usec += relocation->job.bytes_moved * USEC_PER_SEC / rate;
+        relocation->region++;
+        relocation->n_young = 0;
+        relocation->stage = relocation->region < relocation->plan.n_regions ? STAGE_OPEN : STAGE_FINISH;
+        return step;
+}
+
+/* Translates what an engine's step said about the region into what is done with the file. */
+static RelocationStep relocation_refused(Relocation *relocation, int said, uint64_t *ret_wait_usec)
+{
+        Reason why = relocation->job.reason;
+
+        if (said < 0) {
+                relocation_note_trouble(relocation, OUTCOME_FAILED, REASON_NONE, -said);
+                relocation_let_go(relocation);
+                relocation->stage = STAGE_FINISH;
+                return RELOCATION_AGAIN;
+        }
+        switch ((EngineVerdict)said) {
+        case ENGINE_CHANGED:
+                relocation_note_trouble(relocation, OUTCOME_CHANGED, why, 0);
+                if (++relocation->n_conflicts < MAX_CONFLICTS)
+                        return relocation_next_region(relocation, RELOCATION_AGAIN);
+                break;
+        case ENGINE_BUSY:
+                relocation_note_trouble(relocation, OUTCOME_BUSY, why, 0);
+                break;
+        case ENGINE_NO_SPACE:
+                if (why == NO_SPACE_FRAGMENTED) {
+                        /* Only this region found nothing better; that is no trouble if another one moves. */
+                        if (relocation->trouble == OUTCOME_MOVED)
+                                relocation->trouble_reason = why;
+                        return relocation_next_region(relocation, RELOCATION_AGAIN);
+                }
+                relocation_note_trouble(relocation, OUTCOME_NO_SPACE, why, 0);
+                break;
+        case ENGINE_SKIP:
+                relocation_note_trouble(relocation, OUTCOME_SKIPPED, why, 0);
+                break;
+        case ENGINE_YOUNG:
+                if (++relocation->n_young <= MAX_YOUNG_WAITS) {
+                        relocation_let_go(relocation);
+                        relocation->stage = STAGE_OPEN;
+                        *ret_wait_usec = relocation->job.wait_usec;
+                        return RELOCATION_WAIT;
+                }
+                relocation_note_trouble(relocation, OUTCOME_CHANGED, why, 0);
+                break;
+        case ENGINE_STALE:
+                if (++relocation->n_replans <= MAX_REPLANS) {
+                        relocation_let_go(relocation);
+                        relocation->stage = STAGE_LOOK;
+                        return RELOCATION_AGAIN;
+                }
+                relocation_note_trouble(relocation, OUTCOME_CHANGED, why, 0);
+                break;
+        case ENGINE_DONE:
+        case ENGINE_MORE:
+                assert(false);
+        }
+        relocation_let_go(relocation);
+        relocation->stage = STAGE_FINISH;
+        return RELOCATION_AGAIN;
+}
+
+static void relocation_job_init(Relocation *relocation)
+{
+        relocation->job = (EngineJob){
+                .volume = relocation->volume,
+                .root_fd = relocation->root_fd,
+                .target = relocation->candidate->id,
+                .parents = relocation->parents,
+                .n_parents = N_PARENTS,
+                .limits = &relocation->limits,
+                .policy = &relocation->policy,
+                .looked = &relocation->looked,
+                .reserve_bytes = relocation->options->reserve_bytes,
+                .copier = relocation->copier,
+                .region = relocation->plan.regions[relocation->region],
+                .target_fd = -EBADF,
+                .donor_fd = -EBADF,
+        };
+}
+
+/* One step of the engine's, from STAGE_OPEN to STAGE_COMMIT. */
+static RelocationStep relocation_engine_step(Relocation *relocation, uint64_t *ret_wait_usec)
+{
+        const Engine *engine = relocation->volume->engine;
+        int (*call)(EngineJob * job) = NULL;
+        RelocationStep step;
+        int said;
+
+        if (relocation->stage == STAGE_OPEN) {
+                if (relocation->owed_usec > 0) {
+                        *ret_wait_usec = relocation->owed_usec;
+                        relocation->owed_usec = 0;
+                        return RELOCATION_WAIT;
+                }
+                if (relocation->plan.regions[relocation->region].bytes >
+                    relocation->options->max_bytes -
+                            u64_min(relocation->options->max_bytes, relocation->spent_bytes)) {
+                        relocation_note_trouble(relocation, OUTCOME_CANCELLED, CANCELLED_BUDGET, 0);
+                        relocation->stage = STAGE_FINISH;
+                        return RELOCATION_AGAIN;
+                }
+                if (!relocation_enter(relocation, &step))
+                        return step;
+                relocation_job_init(relocation);
+                relocation->spent_bytes += relocation->job.region.bytes;
+                call = engine->open;
+        } else if (relocation->stage == STAGE_SAMPLE) {
+                call = engine->sample;
+        } else if (relocation->stage == STAGE_RESERVE) {
+                call = engine->reserve;
+        } else if (relocation->stage == STAGE_COPY) {
+                call = engine->copy;
+        } else if (relocation->stage == STAGE_VERIFY) {
+                call = engine->verify;
+        } else {
+                call = engine->commit;
+        }
+
+        said = call ? call(&relocation->job) : (int)ENGINE_DONE;
+        if (said == ENGINE_MORE)
+                return RELOCATION_AGAIN;
+        if (said != ENGINE_DONE)
+                return relocation_refused(relocation, said, ret_wait_usec);
+        if (relocation->stage != STAGE_COMMIT) {
+                relocation->stage++;
+                return RELOCATION_AGAIN;
+        }
+        relocation->result.bytes_moved += relocation->job.bytes_moved;
+        relocation->result.runs_after -=
+                u64_min(relocation->result.runs_after,
+                        relocation->job.region.n_runs -
+                                u64_min(relocation->job.region.n_runs, relocation->job.runs_after));
+        return relocation_next_region(relocation, RELOCATION_REGION);
+}
+
+/* STAGE_FINISH: counts what there is now; a promise is not a result. */
+static RelocationStep relocation_finish(Relocation *relocation)
+{
+        RelocationResult *result = &relocation->result;
+        Outcome outcome = relocation->trouble;
+        Reason reason = relocation->trouble_reason;
+        bool better = result->runs_after < result->runs_before;
+        int root_fd, r;
+
+        if (better) {
+                /* Without the lock, and best effort: what was committed stays committed. */
+                root_fd = fs_volume_open(relocation->volume);
+                if (root_fd >= 0) {
+                        _cleanup_(extent_map_done) ExtentMap map = {0};
+                        _cleanup_close_ int fd =
+                                xfs_open_by_id(root_fd, relocation->candidate->id, O_RDONLY | O_NONBLOCK);
+
+                        r = fd < 0 ? fd
+                                   : extent_map_read(fd, 0,
+                                                     u64_align_up(relocation->looked.size_bytes,
+                                                                  relocation->volume->xfs.block_bytes),
+                                                     false, EXTENT_MAP_MAX, &map);
+                        if (r >= 0 && map.complete)
+                                result->runs_after = extent_map_runs(&map);
+                        (void)fd_close(root_fd);
+                }
+        }
+        if (outcome == OUTCOME_MOVED) {
+                if (better)
+                        reason = REASON_NONE;
+                else if (reason == NO_SPACE_FRAGMENTED)
+                        outcome = OUTCOME_NO_SPACE;
+                else
+                        outcome = OUTCOME_OPTIMAL;
+        }
+        return relocation_end(relocation, outcome, reason, relocation->trouble_error);
+}
+
+RelocationStep relocation_step(Relocation *relocation, uint64_t *ret_wait_usec)
+{
+        const atomic_bool *cancel = relocation->options->cancel;
+
+        if (relocation->stage == STAGE_END)
+                return RELOCATION_DONE;
+        if (cancel && atomic_load(cancel) && relocation->stage != STAGE_FINISH) {
+                relocation_let_go(relocation);
+                relocation_note_trouble(relocation, OUTCOME_CANCELLED, REASON_NONE, 0);
+                relocation->stage = STAGE_FINISH;
+        }
+        if (relocation->stage == STAGE_LOOK)
+                return relocation_look(relocation);
+        if (relocation->stage == STAGE_FINISH)
+                return relocation_finish(relocation);
+        return relocation_engine_step(relocation, ret_wait_usec);
+}
