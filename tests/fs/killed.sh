@@ -1,0 +1,34 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# kill -9 at any moment: every file is in its old or in its new place, whole, and nothing is left behind.
+# LIMIT: 90
+
+. "$(dirname "$0")/../lib/scratch.sh"
+test_begin "$@"
+
+test_volume
+fragment --files=32 --size=16M "$MNT"
+volume_remount volume
+remember files "$MNT"
+used=$(($(stat --file-system --format '(%b - %f) * %S' "$MNT")))
+
+n_partial=0
+for delay in 0.02 0.05 0.1 0.15 0.2 0.3 0.45 0.6; do
+        "$DEFRAGD" --once --config="$CONFIG" --no-budget "$MNT" >"$OUT" 2>"$ERR" </dev/null &
+        pid=$!
+        sleep "$delay"
+        kill -KILL "$pid" 2>/dev/null && n_partial=$((n_partial + 1))
+        wait "$pid" || true
+        expect_same files
+        echo "killed after $delay s: $(runs "$MNT"/*) extents"
+done
+((n_partial > 0)) || fail "it was always faster"
+
+# Donors go with the process: no space is missing.
+volume_remount volume
+now=$(($(stat --file-system --format '(%b - %f) * %S' "$MNT")))
+((now <= used + (1 << 20))) || fail "$((now - used)) bytes more are in use"
+defrag 0 --no-budget --json "$MNT"
+expect_same files
+(($(runs "$MNT"/*) <= 40)) || fail "$(runs "$MNT"/*) extents are left"
+volume_check volume

@@ -1,0 +1,26 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Files that others find by their blocks are left alone: swap files, active or not; and so are files that are in use.
+# LIMIT: 60
+
+. "$(dirname "$0")/../lib/scratch.sh"
+test_begin "$@"
+
+need_command mkswap
+test_volume
+fragment --files=3 --size=8M "$MNT"
+chmod 0600 "$MNT"/file*
+mkswap "$MNT/file0000" >/dev/null
+sync --file-system "$MNT"
+volume_remount volume
+remember files "$MNT"
+exec {held}<"$MNT/file0001"
+defrag 75 --no-budget --json "$MNT"
+expect_outcome "$MNT/file0000" skipped:swapfile
+expect_outcome "$MNT/file0001" busy:open
+expect_outcome "$MNT/file0002" moved
+exec {held}<&-
+defrag 0 --no-budget --json "$MNT"
+expect_outcome "$MNT/file0001" moved
+expect_same files
+volume_check volume

@@ -1,0 +1,253 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# What the scripts in fs/, cli/, bench/ and the demo share: scratch volumes, and running defragd on them.
+#
+# A test begins with
+#         . "$(dirname "$0")/../lib/scratch.sh"
+#         test_begin "$@"
+# and says in comments like "# LIMIT: 60" what tests/run has to know: seconds that it may take (60), "# KERNEL: PATTERN" for
+# messages of the kernel that it causes on purpose, "# ENGINES: no" if it does not run once for each engine, "# ASAN: no"
+# if it is not worth repeating with sanitizers. It can be run by itself, too. Status 77: skipped, the last line says why.
+#
+# $BUILD is the build directory (build/release), $SCRATCH a directory of the test's own.
+
+set -Eeuo pipefail
+shopt -s inherit_errexit
+export LC_ALL=C
+
+TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+BUILD=${BUILD:-$TESTS/../build/release}
+BUILD=$(realpath --canonicalize-missing "$BUILD")
+DEFRAGD=${DEFRAGD:-$BUILD/defragd}
+TOOLS=$BUILD/tools
+export BUILD PATH=$TOOLS:$PATH:/usr/sbin:/sbin
+
+. "$TESTS/lib/sandbox.sh"
+
+fail()
+{
+        echo "${0##*/}:${BASH_LINENO[0]}: $*" >&2
+        exit 1
+}
+
+skip()
+{
+        echo "$*"
+        exit 77
+}
+
+need_command()
+{
+        local name
+
+        for name; do
+                command -v "$name" >/dev/null || skip "needs $name"
+        done
+}
+
+# test_begin [ENGINE]: goes on inside a sandbox, once for each engine if none is named.
+test_begin()
+{
+        local engine status=0 worst=0
+
+        ENGINE=${1:-}
+        if [[ ! $ENGINE ]] && ! grep -q '^# ENGINES: no' "$0"; then
+                for engine in exchange plain; do
+                        echo "--- $engine"
+                        "$0" "$engine" || {
+                                status=$?
+                                ((status == 77 && worst != 0)) || worst=$status
+                        }
+                done
+                exit "$worst"
+        fi
+        in_sandbox || exec "$BASH" "$TESTS/lib/sandbox.sh" "$BASH" "$0" "$@"
+        [[ -x $DEFRAGD ]] || fail "$DEFRAGD is not built"
+        CONFIG=$SCRATCH/defragd.conf
+        # Whatever the scratch volumes lie on, they are treated as disks, and down to the smallest file.
+        printf '[Policy]\nSolidState=yes\nMinFileSize=4K\n' >"$CONFIG"
+        OUT=$SCRATCH/out
+        ERR=$SCRATCH/err
+        trap 'echo "${0##*/}:$LINENO: failed: $BASH_COMMAND (status $?)" >&2' ERR
+}
+
+# wait_until SECONDS COMMAND...: asks again and again, by a clock; fails when the time is up.
+wait_until()
+{
+        local deadline=$((SECONDS + $1))
+
+        shift
+        until "$@"; do
+                ((SECONDS < deadline)) || return 1
+                sleep 0.05
+        done
+}
+
+# --- volumes ---
+
+# volume_make NAME exchange|plain [SIZE [MKFS_OPTION...]]: mounted at $SCRATCH/NAME; its device in DEVICE[NAME].
+declare -A DEVICE KIND HOLD
+volume_make()
+{
+        local name=$1 kind=$2 size=${3:-2G} image=$SCRATCH/$1.image hold
+
+        need_command mkfs.xfs losetup mount
+        truncate --size "$size" "$image"
+        # SWAPEXT is only used where there is a reverse-mapping tree.
+        mkfs.xfs -q -m "reflink=1,rmapbt=${RMAPBT:-1}" "${@:4}" "$image"
+        [[ $kind == plain ]] || exchange-bit on "$image"
+        DEVICE[$name]=$(losetup --find --show ${LOOP_DIRECT:+--direct-io=on} "$image")
+        KIND[$name]=$kind
+        echo "${DEVICE[$name]#/dev/}" >>"${SANDBOX_DEVICES:-/dev/null}"
+        # The device lives as long as this shell has it open or it is mounted, its image as long as the device:
+        # nothing to clean up.
+        exec {hold}<"${DEVICE[$name]}"
+        HOLD[$name]=$hold
+        losetup --detach "${DEVICE[$name]}"
+        rm "$image"
+        mkdir -p "$SCRATCH/$name"
+        volume_mount "$name"
+}
+
+volume_mount()
+{
+        local name=$1
+
+        if ! mount -t xfs "${@:2}" "${DEVICE[$name]}" "$SCRATCH/$name" 2>"$SCRATCH/mount.err"; then
+                grep -qw xfs /proc/filesystems || skip "the kernel has no XFS"
+                [[ ${KIND[$name]} == plain ]] || skip "this kernel's XFS has no exchange-range"
+                cat "$SCRATCH/mount.err" >&2
+                return 1
+        fi
+}
+
+# An unmounted volume goes, its device and its space are given back.
+volume_forget()
+{
+        local hold=${HOLD[$1]}
+
+        exec {hold}<&-
+}
+
+volume_umount()
+{
+        umount "$SCRATCH/$1"
+}
+
+# Sectors that were ever written to the device. Reading the device itself would show what the page cache remembers.
+volume_written()
+{
+        awk '{ print $7 }' "/sys/block/${DEVICE[$1]#/dev/}/stat"
+}
+
+# Succeeds when nobody has the device of an unmounted volume.
+volume_is_free()
+{
+        # An exclusive open, and nothing changed.
+        exchange-bit "$(exchange-bit show "${DEVICE[$1]}")" "${DEVICE[$1]}" 2>/dev/null
+}
+
+# Cold caches, and all space that was given back is really free.
+volume_remount()
+{
+        volume_umount "$1"
+        volume_mount "$@"
+}
+
+# volume_check NAME: xfs_repair has nothing to say. Leaves it unmounted.
+volume_check()
+{
+        local name=$1
+
+        if mountpoint -q "$SCRATCH/$name"; then
+                volume_umount "$name"
+        fi
+        [[ ${KIND[$name]} == plain ]] || exchange-bit off "${DEVICE[$name]}"
+        KIND[$name]=plain
+        xfs_repair -n "${DEVICE[$name]}" >"$SCRATCH/repair" 2>&1 ||
+                {
+                        tail -n 40 "$SCRATCH/repair" >&2
+                        fail "xfs_repair -n complains about $name"
+                }
+}
+
+# The volume of this test's engine: mounted at $MNT.
+test_volume()
+{
+        # shellcheck disable=SC2034  # the tests'
+        MNT=$SCRATCH/volume
+        volume_make volume "$ENGINE" "$@"
+}
+
+# --- defragd ---
+
+# defrag EXPECTED_STATUS ARGUMENT...: standard output in $OUT, standard error in $ERR, status in $status; several
+# expected ones as "0|75".
+defrag()
+{
+        local expected=$1
+
+        shift
+        status=0
+        "$DEFRAGD" --once --config="$CONFIG" "$@" >"$OUT" 2>"$ERR" </dev/null || status=$?
+        [[ "|$expected|" == *"|$status|"* ]] && return
+        cat "$OUT" "$ERR" >&2
+        fail "defragd --once $*: status $status, not $expected"
+}
+
+# said FILTER: what jq makes of the summary in $OUT; said_of PATH FILTER: of that file's object.
+said()
+{
+        jq --raw-output --slurp "map(select(.summary)) | .[0] | $1" "$OUT"
+}
+
+said_of()
+{
+        jq --raw-output --slurp --arg path "$1" "map(select(.path == \$path)) | .[0] | $2" "$OUT"
+}
+
+# expect_outcome PATH OUTCOME[:REASON]
+expect_outcome()
+{
+        local outcome
+
+        # shellcheck disable=SC2016  # jq's
+        outcome=$(said_of "$1" 'if . then .outcome + (if .reason then ":" + .reason else "" end) else "nothing" end')
+        [[ $outcome == "$2" || $outcome == "$2":* ]] && return
+        cat "$OUT" "$ERR" >&2
+        fail "$1: $outcome, not $2"
+}
+
+# How the engine of this test is called in reports.
+engine_name()
+{
+        case $ENGINE in
+        exchange) echo xfs-exchange ;;
+        plain) echo xfs-swapext ;;
+        esac
+}
+
+# remember NAME PATH...: what must be the same later; expect_same NAME compares.
+declare -A REMEMBERED
+remember()
+{
+        REMEMBERED[$1]=$(printf '%q ' "${@:2}")
+        filestate "${@:2}" >"$SCRATCH/state-$1"
+}
+
+expect_same()
+{
+        local -a paths
+
+        eval "paths=(${REMEMBERED[$1]})"
+        filestate "${paths[@]}" >"$SCRATCH/state-now"
+        diff "$SCRATCH/state-$1" "$SCRATCH/state-now" >"$SCRATCH/diff" && return
+        head -n 40 "$SCRATCH/diff" >&2
+        fail "something is not as before"
+}
+
+runs()
+{
+        extents --total "$@"
+}

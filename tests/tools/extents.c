@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* extents [--total] PATH...
+ *
+ * Prints for each file the number of runs in which it lies: physically contiguous stretches. A hole does not end a run,
+ * nor does the border between written and preallocated. --total: one number for all. */
+
+#include "tool.h"
+
+typedef struct Count {
+        uint64_t n_runs;
+        uint64_t expected; /* where the run would go on */
+} Count;
+
+static void on_extent(const struct fiemap_extent *extent, void *userdata)
+{
+        Count *count = userdata;
+
+        if (count->n_runs == 0 || extent->fe_physical != count->expected)
+                count->n_runs++;
+        count->expected = extent->fe_physical + extent->fe_length;
+}
+
+int main(int argc, char *argv[])
+{
+        bool only_total = argc > 1 && strcmp(argv[1], "--total") == 0;
+        uint64_t n_total = 0;
+
+        for (int i = 1 + only_total; i < argc; i++) {
+                int fd = open(argv[i], O_RDONLY | O_NOATIME | O_CLOEXEC);
+                Count count = {0};
+
+                if (fd < 0)
+                        die("%s", argv[i]);
+                for_each_extent(fd, argv[i], on_extent, &count);
+                (void)close(fd);
+                if (!only_total)
+                        printf("%llu %s\n", (unsigned long long)count.n_runs, argv[i]);
+                n_total += count.n_runs;
+        }
+        if (only_total)
+                printf("%llu\n", (unsigned long long)n_total);
+        return fflush(stdout) == 0 ? 0 : STATUS_ERROR;
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* fragment [OPTION...] DIR
+ *
+ * Makes fragmented files, and needs the whole volume for it: one filler takes all free space, every other piece of it
+ * is given back, the files are written into these holes, the filler goes away. Remount before measuring free space:
+ * XFS gives the filler's blocks back in the background.
+ *
+ *   --files=N       how many (1)              --name=PREFIX   DIR/PREFIX0000, ... ("file")
+ *   --size=SIZE     of each (16M)             --piece=SIZE    of free space (64K)
+ *   --seed=N        of the content (1)        --tail=SIZE     preallocated behind the end of each file
+ *   --pattern=LIST  what a file is made of, over and over: d SIZE data, h SIZE hole, u SIZE preallocated but not
+ *                   written, separated by commas ("d64K,h128K,u64K"); all data by default
+ *   --into=FILE     instead of making files: write --length=SIZE at --offset=SIZE of an existing one anew
+ *   --keep-filler   leave the fillers, DIR/filler and DIR/plug, where they are: free space stays in pieces
+ *
+ * Content is pseudo-random and depends on seed, file number and offset. */
+
+#include <getopt.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "tool.h"
+
+#define CHUNK_BYTES (UINT64_C(1) << 20)
+#define FILL_BYTES  (UINT64_C(64) << 20)
+
+typedef struct Part {
+        char kind; /* d, h, u */
+        uint64_t bytes;
+} Part;
+
+static uint64_t arg_n_files = 1, arg_size = 16 << 20, arg_piece = 64 << 10, arg_seed = 1, arg_tail;
+static uint64_t arg_offset, arg_length;
+static const char *arg_name = "file", *arg_into;
+static bool arg_keep_filler;
+static Part parts[64] = {{'d', UINT64_C(1) << 40}};
+static size_t n_parts = 1;
+
+static void pattern_parse(const char *text)
+{
+        char *copy = strdup(text), *saved = NULL;
+
+        if (!copy)
+                die("pattern");
+        n_parts = 0;
+        for (char *word = strtok_r(copy, ",", &saved); word; word = strtok_r(NULL, ",", &saved)) {
+                if (n_parts == sizeof(parts) / sizeof(parts[0]) || !strchr("dhu", *word))
+                        die_plainly("not a pattern: %s", text);
+                parts[n_parts] = (Part){.kind = *word, .bytes = size_of_text(word + 1)};
+                if (parts[n_parts++].bytes == 0)
+                        die_plainly("not a pattern: %s", text);
+        }
+        if (n_parts == 0)
+                die_plainly("an empty pattern");
+        free(copy);
+}
+
+/* Takes all free space. Returns how far the file reaches. */
+static uint64_t fill(int fd)
+{
+        uint64_t at = 0, step = FILL_BYTES;
+
+        while (step >= 4096) {
+                if (fallocate(fd, 0, (off_t)at, (off_t)step) == 0)
+                        at += step;
+                else if (errno == ENOSPC)
+                        step /= 2;
+                else
+                        die("filler");
+        }
+        return at;
+}
+
+/* Gives at least n_bytes of it back, in pieces. */
+static void perforate(int fd, uint64_t filler_bytes, uint64_t n_bytes)
+{
+        uint64_t freed = 0;
+
+        for (uint64_t at = 0; freed < n_bytes; at += 2 * arg_piece, freed += arg_piece) {
+                if (at + 2 * arg_piece > filler_bytes)
+                        die_plainly("the volume is too small: %llu bytes wanted in pieces, %llu made",
+                                    (unsigned long long)n_bytes, (unsigned long long)freed);
+                if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)arg_piece) <
+                    0)
+                        die("filler: punch");
+        }
+        if (syncfs(fd) < 0)
+                die("syncfs");
+}
+
+static void on_extent(const struct fiemap_extent *extent, void *userdata)
+{
+        (void)extent;
+        ++*(uint64_t *)userdata;
+}
+
+/* Takes the free space that is still in one piece: the filler could not have it, because XFS keeps up to 32 MiB for
+ * itself until something is given back. */
+static void plug(int fd)
+{
+        const uint64_t step = 4 * arg_piece;
+        uint64_t n_before = 0, n_extents = 0, at = 0;
+
+        for (; n_extents <= n_before + 1; at += step) {
+                n_before = n_extents;
+                n_extents = 0;
+                if (fallocate(fd, 0, (off_t)at, (off_t)step) < 0)
+                        die("plug");
+                for_each_extent(fd, "plug", on_extent, &n_extents);
+        }
+}
+
+static void write_random(int fd, uint64_t number, uint64_t from, uint64_t to)
+{
+        static unsigned char buffer[CHUNK_BYTES];
+
+        while (from < to) {
+                /* A chunk's content depends on its number alone, whatever part of it is written. */
+                uint64_t chunk = from / CHUNK_BYTES * CHUNK_BYTES;
+                uint64_t end = chunk + CHUNK_BYTES < to ? chunk + CHUNK_BYTES : to;
+                size_t n_bytes = (size_t)(end - from);
+
+                random_fill(buffer, CHUNK_BYTES, arg_seed << 48 ^ number << 32 ^ chunk / CHUNK_BYTES);
+                if (pwrite(fd, buffer + (from - chunk), n_bytes, (off_t)from) != (ssize_t)n_bytes)
+                        die("write");
+                from = end;
+        }
+}
+
+static void write_file(int fd, uint64_t number)
+{
+        uint64_t at = 0;
+
+        for (size_t i = 0; at < arg_size; i = (i + 1) % n_parts) {
+                uint64_t end = arg_size - at < parts[i].bytes ? arg_size : at + parts[i].bytes;
+
+                if (parts[i].kind == 'd')
+                        write_random(fd, number, at, end);
+                else if (parts[i].kind == 'u' && fallocate(fd, 0, (off_t)at, (off_t)(end - at)) < 0)
+                        die("fallocate");
+                at = end;
+        }
+        if (ftruncate(fd, (off_t)arg_size) < 0 || fsync(fd) < 0)
+                die("fsync");
+        if (arg_tail > 0 && fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)arg_size, (off_t)arg_tail) < 0)
+                die("fallocate");
+        if (fsync(fd) < 0)
+                die("fsync");
+}
+
+static void parse_arguments(int argc, char *argv[])
+{
+        static const struct option options[] = {
+                {"files", required_argument, NULL, 'f'},   {"size", required_argument, NULL, 's'},
+                {"piece", required_argument, NULL, 'p'},   {"seed", required_argument, NULL, 'r'},
+                {"name", required_argument, NULL, 'n'},    {"tail", required_argument, NULL, 't'},
+                {"pattern", required_argument, NULL, 'x'}, {"into", required_argument, NULL, 'i'},
+                {"offset", required_argument, NULL, 'o'},  {"length", required_argument, NULL, 'l'},
+                {"keep-filler", no_argument, NULL, 'k'},   {NULL, 0, NULL, 0},
+        };
+        int option;
+
+        while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0)
+                switch (option) {
+                case 'f':
+                        arg_n_files = size_of_text(optarg);
+                        break;
+                case 's':
+                        arg_size = size_of_text(optarg);
+                        break;
+                case 'p':
+                        arg_piece = size_of_text(optarg);
+                        break;
+                case 'r':
+                        arg_seed = size_of_text(optarg);
+                        break;
+                case 'n':
+                        arg_name = optarg;
+                        break;
+                case 't':
+                        arg_tail = size_of_text(optarg);
+                        break;
+                case 'x':
+                        pattern_parse(optarg);
+                        break;
+                case 'i':
+                        arg_into = optarg;
+                        break;
+                case 'o':
+                        arg_offset = size_of_text(optarg);
+                        break;
+                case 'l':
+                        arg_length = size_of_text(optarg);
+                        break;
+                case 'k':
+                        arg_keep_filler = true;
+                        break;
+                default:
+                        exit(STATUS_ERROR);
+                }
+        if (optind + 1 != argc || arg_piece == 0)
+                die_plainly("usage: fragment [OPTION...] DIR");
+}
+
+int main(int argc, char *argv[])
+{
+        uint64_t wanted;
+        int dir_fd, filler_fd, plug_fd, *fds;
+
+        parse_arguments(argc, argv);
+        dir_fd = open(argv[optind], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (dir_fd < 0)
+                die("%s", argv[optind]);
+        if (arg_into)
+                arg_n_files = 1;
+        fds = calloc(arg_n_files, sizeof(*fds));
+        if (!fds)
+                die("buffer");
+
+        /* Inodes first: there is no room for more of them once free space is in pieces. */
+        for (uint64_t i = 0; i < arg_n_files; i++) {
+                char name[256];
+
+                if (arg_into) {
+                        fds[i] = open(arg_into, O_WRONLY | O_CLOEXEC);
+                        if (fds[i] >= 0 && fallocate(fds[i], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                                     (off_t)arg_offset, (off_t)arg_length) < 0)
+                                die("%s: punch", arg_into);
+                } else {
+                        (void)snprintf(name, sizeof(name), "%s%04llu", arg_name, (unsigned long long)i);
+                        fds[i] = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+                }
+                if (fds[i] < 0)
+                        die("%s", arg_into ? arg_into : name);
+        }
+        filler_fd = openat(dir_fd, "filler", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (filler_fd < 0)
+                die("filler");
+        plug_fd = openat(dir_fd, "plug", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (plug_fd < 0)
+                die("plug");
+        if (syncfs(dir_fd) < 0)
+                die("syncfs");
+
+        wanted = arg_into ? arg_length : arg_n_files * (arg_size + arg_tail + 65536);
+        /* More for extent trees, and for the up to 32 MiB each that XFS takes back first and plug() takes instead. */
+        wanted += wanted / 64 + (80 << 20);
+        perforate(filler_fd, fill(filler_fd), wanted);
+        plug(plug_fd);
+
+        for (uint64_t i = 0; i < arg_n_files; i++) {
+                if (arg_into) {
+                        write_random(fds[i], 0, arg_offset, arg_offset + arg_length);
+                        if (fsync(fds[i]) < 0)
+                                die("fsync");
+                } else {
+                        write_file(fds[i], i);
+                }
+                (void)close(fds[i]);
+        }
+        if (!arg_keep_filler && (unlinkat(dir_fd, "filler", 0) < 0 || unlinkat(dir_fd, "plug", 0) < 0))
+                die("filler");
+        (void)close(filler_fd);
+        (void)close(plug_fd);
+        if (syncfs(dir_fd) < 0)
+                die("syncfs");
+        free(fds);
+        return 0;
+}
