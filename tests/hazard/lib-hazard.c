@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The frame of a hazard program: both volumes, verdicts, relocations, and leaving nothing behind. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/units.h"
+#include "fs/engine.h"
+#include "fs/lease.h"
+#include "lib-hazard.h"
+
+#define UNDO_MAX 32
+
+typedef struct Undo {
+        UndoFunction undo;
+        char path[256];
+        char text[128];
+} Undo;
+
+/* Signal handlers and atexit() take no argument, so this is the one place with a state of its own. */
+static Undo undo_list[UNDO_MAX];
+static volatile sig_atomic_t n_undo;
+
+static void undo_all(void)
+{
+        while (n_undo > 0) {
+                const Undo *last = &undo_list[--n_undo];
+
+                last->undo(last->path, last->text);
+        }
+}
+
+static void on_fatal_signal(int number)
+{
+        undo_all();
+        _exit(128 + number);
+}
+
+void hazard_undo(UndoFunction undo, const char *path, const char *text)
+{
+        Undo *next = &undo_list[n_undo];
+
+        must(n_undo < UNDO_MAX && strlen(path) < sizeof(next->path) && strlen(text) < sizeof(next->text));
+        next->undo = undo;
+        strcpy(next->path, path); /* NOLINT: measured above */
+        strcpy(next->text, text); /* NOLINT */
+        n_undo++;
+}
+
+/* Also when a test dies half way. */
+static char scratch_paths[2][sizeof(((Arena *)NULL)->path)];
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
+{
+        (void)status, (void)type, (void)place;
+        return remove(path);
+}
+
+static void scratch_remove(void)
+{
+        for (size_t i = 0; i < ELEMENTS(scratch_paths); i++)
+                if (scratch_paths[i][0] != '\0') {
+                        (void)nftw(scratch_paths[i], remove_one, 16, FTW_DEPTH | FTW_PHYS);
+                        scratch_paths[i][0] = '\0';
+                }
+}
+
+void hazard_undo_forget(void)
+{
+        static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+
+        n_undo = 0;
+        memset(scratch_paths, 0, sizeof(scratch_paths));
+        for (size_t i = 0; i < ELEMENTS(numbers); i++)
+                (void)signal(numbers[i], SIG_DFL);
+}
+
+static void undo_prepare(void)
+{
+        static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+        const struct sigaction action = {.sa_handler = on_fatal_signal};
+
+        for (size_t i = 0; i < ELEMENTS(numbers); i++)
+                must(sigaction(numbers[i], &action, NULL) == 0);
+        must(atexit(undo_all) == 0);
+}
+
+bool write_text(const char *path, const char *text)
+{
+        size_t n_bytes = strlen(text);
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        bool done = fd >= 0 && write(fd, text, n_bytes) == (ssize_t)n_bytes;
+
+        (void)fd_close(fd);
+        return done;
+}
+
+void hazard_die(const char *what, const char *file, int line)
+{
+        fprintf(stderr, "%s:%d: %s: %s\n", file, line, what, strerror(errno));
+        exit(HAZARD_WRONG);
+}
+
+void pause_usec(uint64_t usec)
+{
+        struct timespec rest = {.tv_sec = (time_t)(usec / USEC_PER_SEC),
+                                .tv_nsec = (long)(usec % USEC_PER_SEC * NSEC_PER_USEC)};
+
+        while (nanosleep(&rest, &rest) < 0 && errno == EINTR)
+                ;
+}
+
+static void say(const Arena *arena, const char *verdict, const char *format, va_list arguments)
+        __attribute__((format(printf, 3, 0)));
+
+static void say(const Arena *arena, const char *verdict, const char *format, va_list arguments)
+{
+        printf("%s: %s: ", arena->volume.engine ? arena->volume.engine->name : arena->path, verdict);
+        vprintf(format, arguments);
+        printf("\n");
+        fflush(stdout);
+}
+
+#define SAY(verdict)                                                                                        \
+        do {                                                                                                \
+                va_list arguments;                                                                          \
+                va_start(arguments, format);                                                                \
+                say(arena, verdict, format, arguments);                                                     \
+                va_end(arguments);                                                                          \
+        } while (0)
+
+void hazard_lost(Arena *arena, const char *format, ...)
+{
+        arena->n_lost++;
+        SAY("LOST");
+}
+
+void hazard_wrong(Arena *arena, const char *format, ...)
+{
+        arena->n_wrong++;
+        SAY("wrong");
+}
+
+void hazard_skip(Arena *arena, const char *format, ...)
+{
+        arena->n_skipped++;
+        SAY("skipped");
+}
+
+void hazard_note(const Arena *arena, const char *format, ...)
+{
+        SAY("note");
+}
+
+/* Returns false when the volume is none that the engine could be shown on. */
+static bool arena_open(Arena *arena, const char *directory, const char *engine)
+{
+        _cleanup_close_ int root_fd = -EBADF;
+        char *path;
+        struct stat status;
+        bool ready = false;
+        int r, error = 0;
+
+        *arena = (Arena){0};
+        path = realpath(directory, NULL);
+        must(path && stat(path, &status) == 0);
+        must(snprintf(arena->path, sizeof(arena->path), "%s/hazard-XXXXXX", path) <
+             (int)sizeof(arena->path));
+
+        r = fs_volume_init(&arena->volume, path, status.st_dev);
+        if (r < 0) {
+                hazard_skip(arena, "%s is not the root of an XFS: %s", directory, strerror(-r));
+                free(path);
+                return false;
+        }
+        free(path);
+        must(mkdtemp(arena->path) && copier_new(false, &arena->copier) == 0);
+        strcpy(scratch_paths[scratch_paths[0][0] != '\0'], arena->path); /* NOLINT: of the same size */
+        root_fd = fs_volume_open_locked(&arena->volume);
+        must(root_fd >= 0);
+        r = fs_volume_probe(&arena->volume, root_fd, NULL, 0, &error);
+        if (r != 0)
+                hazard_wrong(arena, "the probe found no engine on %s: %s", directory, strerror(-error));
+        else if (strcmp(arena->volume.engine->name, engine) != 0)
+                hazard_skip(arena, "%s cannot show %s", directory, engine);
+        else
+                ready = true;
+
+        arena->options = (RelocationOptions){
+                .limits = {.max_region_bytes = PLAN_REGION_BYTES,
+                           .max_region_runs = PLAN_REGION_RUNS,
+                           .bytes_per_run = plan_bytes_per_run(true)},
+                .max_rate = BYTES_INFINITY,
+                .max_bytes = BYTES_INFINITY,
+        };
+        return ready;
+}
+
+static void arena_close(Arena *arena)
+{
+        scratch_remove();
+        arena->copier = copier_free(arena->copier);
+        fs_volume_done(&arena->volume);
+}
+
+int hazard_main(int argc, char **argv, void (*scenario)(Arena *arena))
+{
+        static const char *const engines[] = {"xfs-exchange", "xfs-swapext"};
+        unsigned n_lost = 0, n_wrong = 0, n_shown = 0;
+
+        if (argc != 3) {
+                fprintf(stderr, "usage: %s EXCHANGE_VOLUME PLAIN_VOLUME\n", argv[0]);
+                return HAZARD_WRONG;
+        }
+        if (geteuid() != 0) {
+                printf("needs root\n");
+                return HAZARD_SKIP;
+        }
+        undo_prepare();
+        must(atexit(scratch_remove) == 0);
+        lease_ignore_breaks();
+        for (size_t i = 0; i < ELEMENTS(engines); i++) {
+                Arena arena;
+
+                if (arena_open(&arena, argv[i + 1], engines[i]))
+                        scenario(&arena);
+                n_lost += arena.n_lost;
+                n_wrong += arena.n_wrong;
+                n_shown += arena.n_skipped == 0;
+                arena_close(&arena);
+        }
+        if (n_lost > 0)
+                return HAZARD_LOST;
+        if (n_wrong > 0)
+                return HAZARD_WRONG;
+        return n_shown > 0 ? HAZARD_KEPT : HAZARD_SKIP;
+}
+
+void move_begin(Arena *arena, const Subject *subject, Move *ret)
+{
+        *ret = (Move){
+                .candidate = {.id = subject->id, .parent = subject->parent, .size_bytes = subject->bytes}};
+        must(relocation_new(&arena->volume, arena->copier, &ret->candidate, &arena->options,
+                            &ret->relocation) == 0);
+}
+
+static bool move_steps(Move *move, const char *stage, bool end_at_wait)
+{
+        while (!stage || strcmp(relocation_stage(move->relocation), stage) != 0) {
+                uint64_t wait_usec;
+
+                switch (relocation_step(move->relocation, &wait_usec)) {
+                case RELOCATION_DONE:
+                        return false;
+                case RELOCATION_WAIT:
+                        move->n_waits++;
+                        if (end_at_wait)
+                                return false;
+                        pause_usec(wait_usec);
+                        break;
+                case RELOCATION_AGAIN:
+                case RELOCATION_REGION:
+                        break;
+                }
+        }
+        return true;
+}
+
+bool move_until(Move *move, const char *stage)
+{
+        return move_steps(move, stage, false);
+}
+
+bool move_until_wait(Move *move, const char *stage)
+{
+        return move_steps(move, stage, true);
+}
+
+void move_end(Move *move)
+{
+        move->relocation = relocation_free(move->relocation);
+}
+
+/* Is "outcome" or "outcome:reason" one of the words? */
+static bool listed(const char *outcomes, const char *outcome, const char *full)
+{
+        while (*outcomes != '\0') {
+                size_t n = strcspn(outcomes, " ");
+
+                if ((strlen(outcome) == n && strncmp(outcomes, outcome, n) == 0) ||
+                    (strlen(full) == n && strncmp(outcomes, full, n) == 0))
+                        return true;
+                outcomes += n;
+                outcomes += strspn(outcomes, " ");
+        }
+        return false;
+}
+
+bool move_expect(Arena *arena, Move *move, const char *what, const char *outcomes)
+{
+        const RelocationResult *result;
+        char full[64];
+        bool right;
+
+        (void)move_until(move, NULL);
+        result = relocation_result(move->relocation);
+        if (result->outcome == OUTCOME_FAILED)
+                snprintf(full, sizeof(full), "failed:%s", strerrorname_np(result->error));
+        else
+                snprintf(full, sizeof(full), "%s:%s", outcome_name(result->outcome),
+                         reason_name(result->reason));
+        right = listed(outcomes, outcome_name(result->outcome), full);
+        if (!right)
+                hazard_wrong(arena, "%s: outcome %s, expected %s", what, full, outcomes);
+        move_end(move);
+        return right;
+}
+
+bool move_whole(Arena *arena, const Subject *subject, const char *what, const char *outcomes)
+{
+        Move move;
+
+        move_begin(arena, subject, &move);
+        return move_expect(arena, &move, what, outcomes);
+}
