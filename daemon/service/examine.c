@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The questions that are asked of a volume, in the order of what they cost, and what one file's fate says of the rest. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <syslog.h>
+
+#include "base/cleanup.h"
+#include "base/number.h"
+#include "base/units.h"
+#include "service/examine.h"
+#include "service/privilege.h"
+
+/* A region costs at least its handful of flushes: with a very low MaxRate= one of a mebibyte a few seconds apart is
+ * gentler than a hundred tiny ones. */
+#define REGION_BYTES_MIN MIB
+
+/* The UUID of another mounted XFS. Best effort: what cannot be asked, because something else is mounted over it or the
+ * device is gone, cannot be mixed up with ours by its path either. */
+static bool mount_has_uuid(const Mount *mount, const uint8_t uuid[static 16])
+{
+        _cleanup_close_ int path_fd = -EBADF, fd = -EBADF;
+        struct stat status;
+        XfsGeometry geometry;
+
+        path_fd = open(mount->target, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (path_fd < 0 || fstat(path_fd, &status) < 0 || status.st_dev != mount->device)
+                return false;
+        fd = openat(path_fd, ".", O_RDONLY | O_DIRECTORY | O_NOATIME | O_CLOEXEC);
+        return fd >= 0 && xfs_geometry_read(fd, &geometry) >= 0 && memcmp(geometry.uuid, uuid, 16) == 0;
+}
+
+static bool has_twin(const FsVolume *fs, const MountTable *table)
+{
+        for (size_t i = 0; i < table->n_mounts; i++) {
+                const Mount *mount = &table->mounts[i];
+
+                if (mount->device != fs->device && strcmp(mount->type, "xfs") == 0 &&
+                    mount_has_uuid(mount, fs->xfs.uuid))
+                        return true;
+        }
+        return false;
+}
+
+/* A later mount at the same place hides this one: by path we would reach that one, which may be read-only on purpose. */
+static bool is_covered(const Mount *mount, const MountTable *table)
+{
+        for (const Mount *later = mount + 1; later < table->mounts + table->n_mounts; later++)
+                if (strcmp(later->target, mount->target) == 0)
+                        return true;
+        return false;
+}
+
+/* trusted.defragd.enabled of the root directory. Anything that is not a clear yes is a no: who set it meant something.
+ * Returns 1 when the volume wants to be left alone, 0 when not, -errno. */
+static int opted_out(const FsVolume *fs)
+{
+        _cleanup_close_ int root_fd = -EBADF;
+        char text[16];
+        ssize_t n_bytes;
+        bool enabled;
+
+        root_fd = fs_volume_open(fs);
+        if (root_fd < 0)
+                return root_fd;
+        n_bytes = fgetxattr(root_fd, "trusted.defragd.enabled", text, sizeof(text) - 1);
+        if (n_bytes < 0)
+                return errno == ENODATA || errno == EOPNOTSUPP ? 0 : errno == ERANGE ? 1 : -errno;
+        text[n_bytes] = '\0';
+        return parse_bool(text, &enabled) < 0 || !enabled;
+}
+
+static VolumeVerdict skip(Reason reason, int level, const char *text)
+{
+        return (VolumeVerdict){
+                .stopped = true, .outcome = OUTCOME_SKIPPED, .reason = reason, .level = level, .text = text};
+}
+
+static VolumeVerdict failure(int error, const char *text)
+{
+        return (VolumeVerdict){
+                .stopped = true, .outcome = OUTCOME_FAILED, .error = error, .level = LOG_ERR, .text = text};
+}
+
+int volume_examine(dev_t device, const MountTable *table, const Config *config, bool may_write,
+                   char **ret_path, FsVolume *ret_fs, VolumeVerdict *ret_verdict)
+{
+        const Mount *mount = mount_table_find(table, device);
+        int r;
+
+        *ret_path = NULL;
+        *ret_fs = (FsVolume){0};
+        *ret_verdict = skip(SKIP_UNSUPPORTED_FILESYSTEM, LOG_DEBUG, NULL);
+        if (!mount)
+                return 0;
+        *ret_path = strdup(mount->target);
+        if (!*ret_path)
+                return -ENOMEM;
+        if (strcmp(mount->type, "xfs") != 0)
+                return 0;
+        if (!mount->writable) {
+                *ret_verdict = skip(SKIP_READ_ONLY, LOG_DEBUG, NULL);
+                return 0;
+        }
+
+        if (is_covered(mount, table)) {
+                *ret_verdict = failure(ENODEV, "something else is mounted over it");
+                return 0;
+        }
+        r = fs_volume_init(ret_fs, mount->target, device);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0) {
+                if (r != -EOPNOTSUPP)
+                        *ret_verdict = failure(-r, r == -ENODEV ? "something else is mounted over it"
+                                                                : "cannot look at it");
+                return 0;
+        }
+
+        if (config_for(config, *ret_path)->solid_state == SOLID_STATE_NO && !ret_fs->disk.rotational) {
+                *ret_verdict = skip(SKIP_SOLID_STATE, LOG_DEBUG, NULL);
+                return 0;
+        }
+        r = opted_out(ret_fs);
+        if (r != 0) {
+                *ret_verdict = r < 0 ? failure(-r, "cannot read trusted.defragd.enabled")
+                                     : skip(SKIP_OPTED_OUT, LOG_DEBUG, NULL);
+                return 0;
+        }
+        if (has_twin(ret_fs, table)) {
+                *ret_verdict = skip(SKIP_DUPLICATE_UUID, LOG_WARNING,
+                                    "another mounted volume has the same UUID, leaving both alone");
+                return 0;
+        }
+        r = may_write ? privilege_open_volume(*ret_path, device) : 0;
+        *ret_verdict = r < 0 ? failure(-r, "cannot make the mount writable in our own namespace")
+                             : (VolumeVerdict){0};
+        return 0;
+}
+
+RelocationOptions volume_relocation_options(const FsVolume *fs, const VolumeConfig *config, bool no_budget)
+{
+        bool costs_seeks = fs->disk.rotational || config->solid_state == SOLID_STATE_YES;
+        uint64_t max_rate = no_budget ? BYTES_INFINITY : config->max_rate;
+
+        return (RelocationOptions){
+                .policy =
+                        {
+                                .min_file_bytes = config->min_file_bytes,
+                                .executables = config->executables,
+                        },
+                .limits =
+                        {
+                                .max_region_bytes =
+                                        u64_min(PLAN_REGION_BYTES, u64_max(REGION_BYTES_MIN, max_rate)),
+                                .max_region_runs = PLAN_REGION_RUNS,
+                                .bytes_per_run = plan_bytes_per_run(costs_seeks),
+                                .min_runs = config->min_extents,
+                        },
+                .reserve_bytes = amount_of(config->free_space_reserve, fs->xfs.total_bytes),
+                .max_rate = max_rate,
+                .max_bytes = BYTES_INFINITY,
+        };
+}
+
+static bool learn_from_skip(const FsVolume *fs, Reason reason, VolumeVerdict *ret)
+{
+        if (reason == SKIP_READ_ONLY)
+                *ret = skip(reason, LOG_NOTICE, "read-only, leaving the rest");
+        else if (reason == SKIP_NO_LEASES)
+                *ret = skip(
+                        reason, LOG_WARNING,
+                        "leases are switched off (fs.leases-enable) or not to be had, nothing can be moved "
+                        "safely");
+        else if (reason == SKIP_CRASH_UNSAFE)
+                *ret = skip(reason, LOG_WARNING,
+                            "has neither exchange-range nor a reverse-mapping tree: after a swap of extents "
+                            "a crash could make it unmountable, so nothing is moved on it");
+        else if (reason == SKIP_NO_ENGINE || (reason == SKIP_QUOTA && !fs->engine))
+                *ret = skip(reason, LOG_WARNING, "the probes found no engine that works here");
+        else
+                return false;
+        return true;
+}
+
+bool volume_learn(const FsVolume *fs, const RelocationResult *result, VolumeVerdict *ret_verdict)
+{
+        switch (result->outcome) {
+        case OUTCOME_NO_SPACE:
+                if (result->reason != NO_SPACE_FULL)
+                        return false;
+                *ret_verdict = (VolumeVerdict){
+                        .stopped = true,
+                        .outcome = OUTCOME_NO_SPACE,
+                        .reason = NO_SPACE_FULL,
+                        .level = LOG_NOTICE,
+                        .text = "full, leaving the rest",
+                };
+                return true;
+        case OUTCOME_SKIPPED:
+                return learn_from_skip(fs, result->reason, ret_verdict);
+        case OUTCOME_FAILED:
+                switch (result->error) {
+                case EROFS:
+                        return learn_from_skip(fs, SKIP_READ_ONLY, ret_verdict);
+                case EIO:
+                case EUCLEAN:
+                case ENODEV:
+                case ESHUTDOWN:
+                        *ret_verdict = failure(result->error, "leaving the rest");
+                        return true;
+                default:
+                        return false;
+                }
+        case OUTCOME_MOVED:
+        case OUTCOME_OPTIMAL:
+        case OUTCOME_CHANGED:
+        case OUTCOME_BUSY:
+        case OUTCOME_CANCELLED:
+        case OUTCOME_MAX_:
+                break;
+        }
+        return false;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The questions that are asked of a volume before the first file on it: may it be worked on, and within which limits?
+ *
+ * Shared by --once and the service, so that both give the same answers. Logs nothing: what a person should know comes
+ * back as text. Workers only (or the only thread there is). */
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "decide/outcome.h"
+#include "facts/config.h"
+#include "facts/mounts.h"
+#include "fs/volume.h"
+#include "work/relocation.h"
+
+/* Why a volume is left alone. */
+typedef struct VolumeVerdict {
+        bool stopped; /* false: it may be worked on, and nothing else is set */
+        Outcome outcome;
+        Reason reason;
+        int error;        /* of OUTCOME_FAILED, positive */
+        int level;        /* of the log line, syslog(3) */
+        const char *text; /* constant; NULL where nobody needs to be told */
+} VolumeVerdict;
+
+/* Asks everything of the volume that device is, as the host's mount table shows it, and with may_write makes its mount
+ * writable in our own namespace. *ret_path (owned by the caller) is NULL when no mount shows the whole file system; *ret_fs is
+ * filled in as far as it went and is released with fs_volume_done(). Returns 0 or -ENOMEM. */
+int volume_examine(dev_t device, const MountTable *table, const Config *config, bool may_write,
+                   char **ret_path, FsVolume *ret_fs, VolumeVerdict *ret_verdict);
+
+/* What the configuration and the kind of disk allow there. cancel and the budget of bytes are the caller's to set. */
+RelocationOptions volume_relocation_options(const FsVolume *fs, const VolumeConfig *config, bool no_budget);
+
+/* What became of one file may be what would become of all others, too: true with *ret_verdict when nothing more
+ * should be tried on this volume. */
+bool volume_learn(const FsVolume *fs, const RelocationResult *result, VolumeVerdict *ret_verdict);
