@@ -367,6 +367,9 @@ static int once_prepare(Once *once, const char **ret_what)
         r = copier_new(false, &once->copier);
         if (r < 0)
                 return r;
+        log_debug("copies go through %s", copier_uses_uring(once->copier)
+                                                  ? "io_uring"
+                                                  : "pread and pwrite: no ring, or no locked memory for it");
         lease_ignore_breaks();
         r = privilege_drop(ret_what);
         if (r < 0)
