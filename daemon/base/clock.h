@@ -5,6 +5,16 @@
 
 #include <stdint.h>
 
+/* Local time in the forms that limits are written in. */
+typedef struct LocalTime {
+        int64_t day;               /* since 1970-01-01 */
+        unsigned week_minute;      /* since Sunday 0:00 */
+        uint64_t minute_left_usec; /* until the next minute begins */
+        uint64_t midnight_left_usec;
+} LocalTime;
+
+LocalTime clock_local(void);
+
 uint64_t clock_monotonic_usec(void);
 uint64_t clock_realtime_nsec(void);
 

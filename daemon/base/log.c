@@ -15,10 +15,18 @@
 #define LOG_LINE_MAX 2048
 
 static atomic_int max_level = LOG_INFO;
+static void (*log_sink)(int level, const char *text, void *userdata);
+static void *log_sink_userdata;
 
 void log_set_max_level(int level)
 {
         atomic_store(&max_level, level);
+}
+
+void log_set_sink(void (*sink)(int level, const char *text, void *userdata), void *userdata)
+{
+        log_sink = sink;
+        log_sink_userdata = userdata;
 }
 
 int log_max_level(void)
@@ -35,7 +43,9 @@ void log_line(int level, const char *format, ...)
 
         if (level > atomic_load(&max_level))
                 return;
-        if (getenv("JOURNAL_STREAM"))
+        if (log_sink)
+                line[0] = '\0';
+        else if (getenv("JOURNAL_STREAM"))
                 used = (size_t)snprintf(line, sizeof(line), "<%d>", level);
         else
                 used = (size_t)snprintf(line, sizeof(line), "defragd: ");
@@ -45,6 +55,10 @@ void log_line(int level, const char *format, ...)
         va_end(arguments);
         if (n < 0)
                 return;
+        if (log_sink) {
+                log_sink(level, line, log_sink_userdata);
+                return;
+        }
         used += (size_t)n < sizeof(line) - used - 1 ? (size_t)n : sizeof(line) - used - 2;
         line[used++] = '\n';
         /* Nobody to tell when standard error itself is broken. */

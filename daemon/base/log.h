@@ -13,6 +13,10 @@
 void log_set_max_level(int level);
 int log_max_level(void);
 
+/* From now on lines go to sink, without the newline, instead of to standard error: for a service whose main thread must not wait
+ * for the journal. NULL: back to standard error. Call while there is one thread. */
+void log_set_sink(void (*sink)(int level, const char *text, void *userdata), void *userdata);
+
 void log_line(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_debug(...)   log_line(LOG_DEBUG, __VA_ARGS__)
