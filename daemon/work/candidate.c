@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#include "base/number.h"
+#include "decide/worth.h"
 #include "work/candidate.h"
 
 /* 5 kB: most runs name a handful of files. */
@@ -123,19 +123,13 @@ static int order_u64(uint64_t a, uint64_t b)
         return a < b ? -1 : a > b;
 }
 
-/* a->n_extents / a->size_bytes against the same of b, multiplied out: a quotient would put small
- * differences into one class and 64 bits overflow at a million extents in 16 TiB. An empty file has
- * nothing that could be moved: last. */
 static int candidate_order(const void *left, const void *right)
 {
         const Candidate *a = left, *b = right;
-        uint64_t a_extents = a->size_bytes > 0 ? a->n_extents : 0;
-        uint64_t b_extents = b->size_bytes > 0 ? b->n_extents : 0;
-        unsigned __int128 a_weight = (unsigned __int128)a_extents * u64_max(b->size_bytes, 1);
-        unsigned __int128 b_weight = (unsigned __int128)b_extents * u64_max(a->size_bytes, 1);
+        int order = worth_order(a->n_extents, a->size_bytes, b->n_extents, b->size_bytes);
 
-        if (a_weight != b_weight)
-                return a_weight > b_weight ? -1 : 1;
+        if (order != 0)
+                return order;
         if (a->id.inode != b->id.inode)
                 return order_u64(a->id.inode, b->id.inode);
         return order_u64(a->id.generation, b->id.generation);
