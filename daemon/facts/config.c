@@ -33,6 +33,7 @@
 typedef struct Section {
         VolumeConfig settings;
         uint64_t is_set;       /* a bit for each of config_keys */
+        bool broken;           /* there is a mistake in it */
         bool excludes_emptied; /* an empty Exclude= forgets what the wider section said */
 } Section;
 
@@ -43,6 +44,7 @@ typedef struct Parser {
         int error; /* first -errno that ends everything */
 
         Section general;
+        bool limits_broken;
         Section *volumes;
         size_t n_volumes;
 
@@ -71,6 +73,11 @@ static void complain(Parser *parser, unsigned line, const char *format, ...)
         vsnprintf(text, sizeof(text), format, arguments);
         va_end(arguments);
         parser->n_complaints++;
+        /* What is wrong in a volume's own section is about that volume; anywhere else it may have been meant to limit us. */
+        if (parser->kind && strcmp(parser->kind, "Volume") == 0)
+                parser->section->broken = true;
+        else
+                parser->limits_broken = true;
         if (parser->on_complaint)
                 parser->on_complaint(parser->file, line, text, parser->userdata);
 }
@@ -117,6 +124,8 @@ static int volume_enter(Parser *parser, const char *path)
         return 0;
 }
 
+static const char *const general_sections[] = {"Policy", "Budget", "Schedule"};
+
 /* What stands between "[" and "]". A refused section takes its keys with it: they must not end up in the one before. */
 static void section_enter(Parser *parser, const char *name)
 {
@@ -125,11 +134,12 @@ static void section_enter(Parser *parser, const char *name)
 
         parser->any_section = true;
         parser->kind = NULL;
-        if (strcmp(name, "Policy") == 0 || strcmp(name, "Budget") == 0) {
-                parser->kind = *name == 'P' ? "Policy" : "Budget";
-                parser->section = &parser->general;
-                return;
-        }
+        for (size_t i = 0; i < ELEMENTS(general_sections); i++)
+                if (strcmp(name, general_sections[i]) == 0) {
+                        parser->kind = general_sections[i];
+                        parser->section = &parser->general;
+                        return;
+                }
         if (strncmp(name, "Volume", 6) != 0 || (*path != '\0' && !isspace((unsigned char)*path))) {
                 complain_about(parser, parser->line_number, "Unknown section, ignoring:", name, "");
                 return;
@@ -158,6 +168,25 @@ static int section_set(Section *section, const ConfigKey *key, const char *value
         return 0;
 }
 
+static void value_refused(Parser *parser, unsigned line, const ConfigKey *key, const char *value, int error)
+{
+        const bool was_broken = parser->limits_broken;
+        const char *what = error == -ERANGE       ? "Value out of range, ignoring:"
+                           : error == -EOPNOTSUPP ? "Not supported by this version, ignoring:"
+                                                  : "Invalid value, ignoring:";
+
+        if (error == -ENOMEM) {
+                parser->error = error;
+                return;
+        }
+        complain_about(parser, line, what, key->name, value);
+        /* The default is as narrow as anything that could have been meant, or says only when a file is looked at. What an
+         * earlier line or file set need not be: then it counts as a limit. */
+        if (parser->section == &parser->general && !key->narrows &&
+            !(parser->general.is_set & config_key_bit(key->name)))
+                parser->limits_broken = was_broken;
+}
+
 static int on_line(void *userdata, const char *section_name, const char *name, const char *value,
                    int line_number)
 {
@@ -180,12 +209,8 @@ static int on_line(void *userdata, const char *section_name, const char *name, c
                 r = section_set(section, &config_keys[i], value);
                 if (r == 0)
                         section->is_set |= UINT64_C(1) << i;
-                else if (r == -ENOMEM)
-                        parser->error = r;
-                else if (r == -ERANGE)
-                        complain_about(parser, line, "Value out of range, ignoring:", name, value);
                 else
-                        complain_about(parser, line, "Invalid value, ignoring:", name, value);
+                        value_refused(parser, line, &config_keys[i], value, r);
                 return 1;
         }
         complain_about(parser, line, "Unknown key, ignoring:", name, "");
@@ -245,10 +270,13 @@ static char *on_read(char *buffer, int buffer_bytes, void *userdata)
         errno = 0;
         n = getline(&parser->line, &parser->line_room, parser->stream);
         if (n < 0) {
-                if (errno == ENOMEM)
+                if (errno == ENOMEM) {
                         parser->error = -ENOMEM;
-                else if (errno != 0)
+                } else if (errno != 0) {
                         complain(parser, parser->line_number + 1, "Cannot be read: %s", strerror(errno));
+                        /* The rest of the file could say anything about any volume. */
+                        parser->limits_broken = true;
+                }
                 return NULL;
         }
         parser->line_number++;
@@ -256,6 +284,8 @@ static char *on_read(char *buffer, int buffer_bytes, void *userdata)
         complaint = line_check(parser, (size_t)n, (size_t)buffer_bytes - 2);
         if (complaint) {
                 complain(parser, parser->line_number, "%s", complaint);
+                /* It may have been the head of another section, so that what follows was not meant for this volume. */
+                parser->limits_broken = true;
                 memcpy(buffer, "\n", 2);
         } else {
                 memcpy(buffer, parser->line, (size_t)n + 1);
@@ -298,18 +328,20 @@ static void parser_read_file(Parser *parser, const char *path)
         int r;
 
         parser->file = path;
+        parser->kind = NULL;
+        parser->any_section = false;
         stream = file_open(parser, path);
         if (!stream)
                 return;
         parser->stream = stream;
         parser->line_number = 0;
-        parser->kind = NULL;
-        parser->any_section = false;
         r = ini_parse_stream(on_read, parser, on_line, parser);
-        if (r > 0)
+        if (r > 0) {
+                parser->kind = NULL;
                 complain(parser, (unsigned)r, "Neither a section nor KEY=VALUE");
-        else if (r < 0)
+        } else if (r < 0) {
                 parser->error = -ENOMEM;
+        }
 }
 
 static void library_setup(void)
@@ -333,6 +365,8 @@ static int settings_merge(VolumeConfig *ret, const Section *section)
                         memcpy((char *)ret + config_keys[i].offset,
                                (const char *)&section->settings + config_keys[i].offset,
                                config_keys[i].bytes);
+        if (section->is_set & config_key_bit("DailyWrites"))
+                ret->daily_writes_is_set = true;
         if (section->excludes_emptied)
                 config_excludes_clear(ret);
         for (size_t i = 0; i < section->settings.n_excludes; i++) {
@@ -366,11 +400,16 @@ static int config_fill(const Parser *parser, Config *config)
         int r;
 
         config->defaults = (VolumeConfig){
+                .enabled = ENABLED_YES,
+                .settle_usec = 600 * USEC_PER_SEC,
+                .busy_files = true,
+                .sweep_usec = 7 * 86400 * USEC_PER_SEC,
                 .min_file_bytes = 256 * KIB,
                 .solid_state = SOLID_STATE_AUTO,
                 .max_rate = BYTES_INFINITY,
                 .free_space_reserve = {.is_permille = true, .value = 50},
         };
+        (void)schedule_parse("always", &config->defaults.hours);
         /* Boot loaders find their files by block lists. */
         r = config_excludes_add(&config->defaults, "/boot/**");
         if (r < 0)
@@ -379,6 +418,7 @@ static int config_fill(const Parser *parser, Config *config)
         if (r < 0)
                 return r;
 
+        config->limits_broken = parser->limits_broken;
         config->volumes = calloc(parser->n_volumes + 1, sizeof(*config->volumes));
         if (!config->volumes)
                 return -ENOMEM;
@@ -395,6 +435,8 @@ static int config_fill(const Parser *parser, Config *config)
                 r = settings_merge(&config->volumes[i], &parser->volumes[i]);
                 if (r < 0)
                         return r;
+                config->volumes[i].broken = parser->volumes[i].broken;
+                config->volumes[i].enabled_here = parser->volumes[i].is_set & config_key_bit("Enabled");
         }
         return 0;
 }

@@ -13,7 +13,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/schedule.h"
 #include "base/units.h"
+
+typedef enum Enabled {
+        ENABLED_NO,      /* the service leaves it alone */
+        ENABLED_YES,     /* watched, swept, moved */
+        ENABLED_OBSERVE, /* watched, swept, reported, never moved */
+} Enabled;
 
 typedef enum SolidState {
         SOLID_STATE_AUTO, /* move on flash only what is pathological there */
@@ -23,21 +30,34 @@ typedef enum SolidState {
 
 /* What may be said for one volume; [Policy] and [Budget] say it for all. */
 typedef struct VolumeConfig {
-        char *mount_path;        /* NULL in Config.defaults */
+        char *mount_path; /* NULL in Config.defaults */
+        Enabled enabled;  /* Enabled=; [Policy] Enabled=no leaves a volume to its own section */
+        bool enabled_here; /* Enabled= stands in the volume's own section: then removable and remote disks are meant, too */
+        bool broken; /* a mistake in the volume's own section: the service must leave it alone until it is mended */
+        uint64_t settle_usec;    /* SettleSec= */
         uint64_t min_file_bytes; /* MinFileSize= */
         uint64_t min_extents;    /* MinExtents=; 0: found by gain */
         char **excludes;         /* Exclude=; glob patterns on absolute paths */
         size_t n_excludes;
         SolidState solid_state;    /* SolidState= */
         bool executables;          /* Executables= */
+        bool shared_extents;       /* SharedExtents=: also move what other files share, which costs space */
+        bool busy_files;           /* BusyFiles=: come back to files that were in use */
         uint64_t max_rate;         /* MaxRate=; bytes a second or BYTES_INFINITY */
+        bool daily_writes_is_set;  /* not set: by the kind of disk, decide/budget */
+        Amount daily_writes;       /* DailyWrites= */
         Amount free_space_reserve; /* FreeSpaceReserve= */
+        bool on_battery;           /* OnBattery=: also while the machine runs on battery */
+        Schedule hours;            /* Hours= */
+        uint64_t sweep_usec;       /* SweepSec=; USEC_INFINITY: only when something was missed */
 } VolumeConfig;
 
 typedef struct Config {
         VolumeConfig defaults;
         VolumeConfig *volumes; /* one a [Volume PATH] section, complete: defaults filled in */
         size_t n_volumes;
+        bool limits_broken; /* a mistake in what limits us (MaxRate, DailyWrites, FreeSpaceReserve, Hours, Exclude, OnBattery) or in what cannot be
+                             * told apart from that: nothing may be moved until it is mended */
 } Config;
 
 /* Where and what, ready to be shown (text escaped): "FILE:LINE: Unknown key ...". */

@@ -2,6 +2,7 @@
 
 /* What each key takes. */
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -62,6 +63,70 @@ static int set_bool(const char *value, void *setting)
         return parse_bool(value, setting);
 }
 
+static int set_enabled(const char *value, void *setting)
+{
+        bool yes;
+
+        if (strcasecmp(value, "observe") == 0) {
+                *(Enabled *)setting = ENABLED_OBSERVE;
+                return 0;
+        }
+        if (parse_bool(value, &yes) < 0)
+                return -EINVAL;
+        *(Enabled *)setting = yes ? ENABLED_YES : ENABLED_NO;
+        return 0;
+}
+
+static int set_finite_usec(const char *value, void *setting)
+{
+        uint64_t usec;
+        int r = parse_usec(value, &usec);
+
+        if (r < 0)
+                return r;
+        if (usec == USEC_INFINITY)
+                return -ERANGE;
+        *(uint64_t *)setting = usec;
+        return 0;
+}
+
+/* Sweeping all the time would be nothing but load. */
+static int set_sweep(const char *value, void *setting)
+{
+        uint64_t usec;
+        int r = parse_usec(value, &usec);
+
+        if (r < 0)
+                return r;
+        if (usec < 60 * USEC_PER_SEC)
+                return -ERANGE;
+        *(uint64_t *)setting = usec;
+        return 0;
+}
+
+static int set_amount(const char *value, void *setting)
+{
+        return parse_amount(value, setting);
+}
+
+static int set_hours(const char *value, void *setting)
+{
+        return schedule_parse(value, setting);
+}
+
+/* No engine of this version can undo sharing. */
+static int set_shared(const char *value, void *setting)
+{
+        bool yes;
+
+        if (parse_bool(value, &yes) < 0)
+                return -EINVAL;
+        if (yes)
+                return -EOPNOTSUPP;
+        *(bool *)setting = yes;
+        return 0;
+}
+
 static int set_reserve(const char *value, void *setting)
 {
         Amount amount;
@@ -89,23 +154,40 @@ static int set_solid_state(const char *value, void *setting)
         return 0;
 }
 
-#define KEY(section, name, parse, member)                                                                   \
+#define KEY(section, name, parse, member, narrows)                                                          \
         {                                                                                                   \
                 section, name, parse, offsetof(VolumeConfig, member),                                       \
-                        sizeof(((VolumeConfig *)NULL)->member)                                              \
+                        sizeof(((VolumeConfig *)NULL)->member), narrows                                     \
         }
 
 const ConfigKey config_keys[] = {
-        KEY("Policy", "MinFileSize", set_finite_bytes, min_file_bytes),
-        KEY("Policy", "MinExtents", set_count, min_extents),
-        KEY("Policy", "Exclude", NULL, excludes),
-        KEY("Policy", "SolidState", set_solid_state, solid_state),
-        KEY("Policy", "Executables", set_bool, executables),
-        KEY("Budget", "MaxRate", set_rate, max_rate),
-        KEY("Budget", "FreeSpaceReserve", set_reserve, free_space_reserve),
+        KEY("Policy", "Enabled", set_enabled, enabled, true),
+        KEY("Policy", "SettleSec", set_finite_usec, settle_usec, false),
+        KEY("Policy", "MinFileSize", set_finite_bytes, min_file_bytes, true),
+        KEY("Policy", "MinExtents", set_count, min_extents, true),
+        KEY("Policy", "Exclude", NULL, excludes, true),
+        KEY("Policy", "SolidState", set_solid_state, solid_state, true),
+        KEY("Policy", "Executables", set_bool, executables, false),
+        KEY("Policy", "SharedExtents", set_shared, shared_extents, false),
+        KEY("Policy", "BusyFiles", set_bool, busy_files, true),
+        KEY("Budget", "MaxRate", set_rate, max_rate, true),
+        KEY("Budget", "DailyWrites", set_amount, daily_writes, true),
+        KEY("Budget", "FreeSpaceReserve", set_reserve, free_space_reserve, true),
+        KEY("Budget", "OnBattery", set_bool, on_battery, true),
+        KEY("Schedule", "Hours", set_hours, hours, true),
+        KEY("Schedule", "SweepSec", set_sweep, sweep_usec, false),
 };
 const size_t config_n_keys = ELEMENTS(config_keys);
 _Static_assert(ELEMENTS(config_keys) <= 64, "Section.is_set has a bit for each");
+
+uint64_t config_key_bit(const char *name)
+{
+        for (size_t i = 0; i < config_n_keys; i++)
+                if (strcmp(config_keys[i].name, name) == 0)
+                        return UINT64_C(1) << i;
+        assert(false);
+        return 0;
+}
 
 int config_path_clean(const char *path, char **ret)
 {

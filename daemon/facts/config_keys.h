@@ -10,14 +10,19 @@
 typedef struct ConfigKey {
         const char *section; /* [Volume PATH] takes all of them */
         const char *name;
-        /* Writes *setting and returns 0; -EINVAL, -ERANGE, -ENOMEM with *setting as it was. NULL: a list of patterns. */
+        /* Writes *setting and returns 0; -EINVAL, -ERANGE, -EOPNOTSUPP, -ENOMEM with *setting as it was. NULL: a list of
+         * patterns. */
         int (*parse)(const char *value, void *setting);
         size_t offset; /* in VolumeConfig */
         size_t bytes;
+        bool narrows; /* fewer files or bytes than by default may have been meant: nothing may be moved on a mistake in it */
 } ConfigKey;
 
 extern const ConfigKey config_keys[];
 extern const size_t config_n_keys; /* at most 64 */
+
+/* A bit for the key's place in config_keys; it must be there. */
+uint64_t config_key_bit(const char *name);
 
 /* A new string without doubled slashes and the slash at the end; "/" stays. Returns 0; -EINVAL for a path with "." or
  * ".." in it, which would never be met; -ENOMEM. */
