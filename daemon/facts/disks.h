@@ -8,6 +8,7 @@
  * handed up, so a logical volume on an iSCSI disk counts as local. */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 typedef struct DiskFacts {
@@ -22,3 +23,11 @@ int disk_facts_read(dev_t device, DiskFacts *ret);
 
 /* The same with sysfs somewhere else, for tests. */
 int disk_facts_read_in(const char *sysfs, dev_t device, DiskFacts *ret);
+
+/* The physical disks that device lies on: partitions are looked up as their disk, loop devices as the disks of the file system
+ * that holds their file, device mapper and md as all of their members. A device that nothing can be found below (the file of
+ * a loop device lies on tmpfs, or is deleted) is its own. Returns their number, at most max, ascending and each once; -errno. */
+int disk_roots_read(dev_t device, dev_t *ret_disks, size_t max);
+
+/* The same with sysfs somewhere else, for tests: there the files of loop devices are looked up below file_root. */
+int disk_roots_read_in(const char *sysfs, const char *file_root, dev_t device, dev_t *ret_disks, size_t max);

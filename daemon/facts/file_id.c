@@ -14,31 +14,38 @@
 #define HANDLE_INO32_GEN 0x01
 #define HANDLE_INO64_GEN 0x81
 
-int file_id_from_name(int dirfd, const char *name, FileId *ret)
+int file_id_from_handle(int type, const void *f_handle, size_t n_bytes, FileId *ret)
 {
-        union {
-                struct file_handle header;
-                unsigned char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
-        } handle = {.header.handle_bytes = MAX_HANDLE_SZ};
+        const unsigned char *bytes = f_handle;
         FileId id = {0};
-        int mount_id;
 
-        if (name_to_handle_at(dirfd, name, &handle.header, &mount_id, name[0] == '\0' ? AT_EMPTY_PATH : 0) <
-            0)
-                return -errno;
-
-        if (handle.header.handle_type == HANDLE_INO64_GEN && handle.header.handle_bytes >= 12) {
-                memcpy(&id.inode, handle.header.f_handle, 8);
-                memcpy(&id.generation, handle.header.f_handle + 8, 4);
-        } else if (handle.header.handle_type == HANDLE_INO32_GEN && handle.header.handle_bytes >= 8) {
+        if (type == HANDLE_INO64_GEN && n_bytes >= 12) {
+                memcpy(&id.inode, bytes, 8);
+                memcpy(&id.generation, bytes + 8, 4);
+        } else if (type == HANDLE_INO32_GEN && n_bytes >= 8) {
                 uint32_t inode;
 
-                memcpy(&inode, handle.header.f_handle, 4);
-                memcpy(&id.generation, handle.header.f_handle + 4, 4);
+                memcpy(&inode, bytes, 4);
+                memcpy(&id.generation, bytes + 4, 4);
                 id.inode = inode;
         } else {
                 return -EOPNOTSUPP;
         }
         *ret = id;
         return 0;
+}
+
+int file_id_from_name(int dirfd, const char *name, FileId *ret)
+{
+        union {
+                struct file_handle header;
+                unsigned char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+        } handle = {.header.handle_bytes = MAX_HANDLE_SZ};
+        int mount_id;
+
+        if (name_to_handle_at(dirfd, name, &handle.header, &mount_id, name[0] == '\0' ? AT_EMPTY_PATH : 0) <
+            0)
+                return -errno;
+        return file_id_from_handle(handle.header.handle_type, handle.header.f_handle,
+                                   handle.header.handle_bytes, ret);
 }

@@ -7,6 +7,7 @@
  * by; paths are looked up only to be shown to a person. */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct FileId {
@@ -23,6 +24,10 @@ static inline bool file_id_is_set(FileId id)
 {
         return id.inode != 0;
 }
+
+/* Identity in a file handle as the kernel gives it (struct file_handle: type, and n_bytes of f_handle). Returns 0; -EOPNOTSUPP for a
+ * handle of another shape. Pure. */
+int file_id_from_handle(int type, const void *f_handle, size_t n_bytes, FileId *ret);
 
 /* Identity of name in the directory dirfd (name "" means dirfd itself), not following a symbolic link.
  *

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Down through partitions, loop devices, device mapper and md to what they lie on, by what sysfs says of each. */
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "facts/disks.h"
+
+/* Deeper than anybody stacks; a loop device on itself, by way of its own file system, must end. */
+#define DEPTH_MAX 16
+
+typedef struct Roots {
+        const char *sysfs, *file_root;
+        dev_t *disks;
+        size_t n_disks, max;
+} Roots;
+
+static int add_device(Roots *roots, dev_t device, unsigned depth);
+
+/* Ascending, each once; what is too much is left out. */
+static void add_root(Roots *roots, dev_t device)
+{
+        size_t at = 0;
+
+        while (at < roots->n_disks && roots->disks[at] < device)
+                at++;
+        if ((at < roots->n_disks && roots->disks[at] == device) || roots->n_disks == roots->max)
+                return;
+        memmove(&roots->disks[at + 1], &roots->disks[at], (roots->n_disks - at) * sizeof(*roots->disks));
+        roots->disks[at] = device;
+        roots->n_disks++;
+}
+
+/* "8:16" in a file of the directory. Returns 0 or -errno. */
+static int device_read(int dir_fd, const char *name, dev_t *ret)
+{
+        _cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+        unsigned major_number, minor_number;
+        char line[32];
+        ssize_t n;
+
+        if (fd < 0)
+                return -errno;
+        n = read(fd, line, sizeof(line) - 1);
+        if (n < 0)
+                return -errno;
+        line[n] = '\0';
+        if (sscanf(line, "%u:%u", &major_number, &minor_number) != 2)
+                return -EBADMSG;
+        *ret = makedev(major_number, minor_number);
+        return 0;
+}
+
+/* The devices in slaves/: members of an md, what a mapping lies on. Returns how many there were, or -errno. */
+static int add_members(Roots *roots, int dir_fd, unsigned depth)
+{
+        _cleanup_closedir_ DIR *members = NULL;
+        struct dirent *entry;
+        int fd, r, n = 0;
+
+        fd = openat(dir_fd, "slaves", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return errno == ENOENT ? 0 : -errno;
+        members = fdopendir(fd);
+        if (!members) {
+                r = -errno;
+                (void)fd_close(fd);
+                return r;
+        }
+        while (errno = 0, (entry = readdir(members))) {
+                _cleanup_free_ char *path = NULL;
+                dev_t member;
+
+                if (entry->d_name[0] == '.')
+                        continue;
+                if (asprintf(&path, "%s/dev", entry->d_name) < 0) {
+                        path = NULL;
+                        return -ENOMEM;
+                }
+                r = device_read(dirfd(members), path, &member);
+                if (r >= 0)
+                        r = add_device(roots, member, depth + 1);
+                if (r < 0)
+                        return r;
+                n++;
+        }
+        return errno != 0 ? -errno : n;
+}
+
+/* The disk of the file that a loop device shows. Returns 1, 0 when nothing can be found, -errno. */
+static int add_file(Roots *roots, int dir_fd, unsigned depth)
+{
+        _cleanup_close_ int fd = openat(dir_fd, "loop/backing_file", O_RDONLY | O_CLOEXEC);
+        _cleanup_free_ char *path = NULL;
+        char line[4096];
+        struct stat status;
+        ssize_t n;
+        int r;
+
+        if (fd < 0)
+                return errno == ENOENT ? 0 : -errno;
+        n = read(fd, line, sizeof(line) - 1);
+        if (n < 0)
+                return errno == ENXIO ? 0 : -errno;
+        line[n] = '\0';
+        line[strcspn(line, "\n")] = '\0';
+        if (asprintf(&path, "%s%s", roots->file_root, line) < 0) {
+                path = NULL;
+                return -ENOMEM;
+        }
+        /* Deleted, or in another mount namespace. */
+        if (fstatat(AT_FDCWD, path, &status, AT_NO_AUTOMOUNT) < 0)
+                return 0;
+        if (S_ISBLK(status.st_mode))
+                status.st_dev = status.st_rdev;
+        /* tmpfs and the like have no disk. */
+        if (major(status.st_dev) == 0)
+                return 0;
+        r = add_device(roots, status.st_dev, depth + 1);
+        return r < 0 ? r : 1;
+}
+
+/* A partition is its disk. */
+static int directory_open(const char *sysfs, dev_t *device)
+{
+        _cleanup_free_ char *link = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        if (asprintf(&link, "%s/dev/block/%u:%u", sysfs, major(*device), minor(*device)) < 0) {
+                link = NULL;
+                return -ENOMEM;
+        }
+        fd = open(link, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return errno == ENOENT ? -ENODEV : -errno;
+        if (faccessat(fd, "partition", F_OK, 0) < 0)
+                return TAKE_FD(fd);
+        r = device_read(fd, "../dev", device);
+        if (r < 0)
+                return r;
+        r = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        return r < 0 ? -errno : r;
+}
+
+static int add_device(Roots *roots, dev_t device, unsigned depth)
+{
+        _cleanup_close_ int dir_fd = directory_open(roots->sysfs, &device);
+        int n;
+
+        if (dir_fd < 0 && (depth == 0 || dir_fd != -ENODEV))
+                return dir_fd;
+        n = dir_fd < 0 || depth >= DEPTH_MAX ? 0 : add_members(roots, dir_fd, depth);
+        if (n == 0 && dir_fd >= 0 && depth < DEPTH_MAX)
+                n = add_file(roots, dir_fd, depth);
+        if (n == 0)
+                add_root(roots, device);
+        return n < 0 ? n : 0;
+}
+
+int disk_roots_read_in(const char *sysfs, const char *file_root, dev_t device, dev_t *ret_disks, size_t max)
+{
+        Roots roots = {.sysfs = sysfs, .file_root = file_root, .disks = ret_disks, .max = max};
+        int r;
+
+        r = add_device(&roots, device, 0);
+        return r < 0 ? r : (int)roots.n_disks;
+}
+
+int disk_roots_read(dev_t device, dev_t *ret_disks, size_t max)
+{
+        return disk_roots_read_in("/sys", "", device, ret_disks, max);
+}
