@@ -26,9 +26,9 @@ static bool lies_below(const char *path, const char *mount_path)
         return strncmp(path, mount_path, n_bytes) == 0 && (path[n_bytes] == '/' || path[n_bytes] == '\0');
 }
 
-/* What the open directory is called. The kernel marks a removed one by " (deleted)", which is also a good
+/* The kernel marks a removed one by " (deleted)", which is also a good
  * name for one that is not; one that still has links afterwards was not marked. */
-static int directory_path(int dir_fd, const char *mount_path, char ret[static PATH_MAX])
+int name_of_directory(int dir_fd, const char *mount_path, char ret[static PATH_MAX])
 {
         char link[sizeof("/proc/self/fd/") + 3 * sizeof(int)];
         struct stat status;
@@ -80,7 +80,7 @@ int name_lookup(const FsVolume *volume, int root_fd, FileId parent, uint64_t ino
         dir_fd = xfs_open_by_id(root_fd, parent, O_RDONLY | O_DIRECTORY | O_NOATIME);
         if (dir_fd < 0)
                 return dir_fd;
-        r = directory_path(dir_fd, volume->mount_path, directory);
+        r = name_of_directory(dir_fd, volume->mount_path, directory);
         if (r < 0)
                 return r;
         dir = fdopendir(dir_fd);

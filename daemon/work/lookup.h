@@ -3,6 +3,7 @@
 
 /* What a file is called that an event told of: to be shown, and to be held against Exclude=. */
 
+#include <limits.h>
 #include <stdint.h>
 
 #include "facts/file_id.h"
@@ -11,6 +12,10 @@
 /* Entries read of one directory: 26 ms when they are cached (Linux 6.18, November 2026). Whoever keeps more
  * files in one directory goes without names until the next sweep. */
 #define LOOKUP_ENTRIES_MAX 200000
+
+/* What an open directory is called at this moment. -ENOENT when it has been removed or does not lie below mount_path;
+ * -ENOTDIR; -ENAMETOOLONG; -errno. */
+int name_of_directory(int dir_fd, const char *mount_path, char ret[static PATH_MAX]);
 
 /* The path of inode in the directory parent, as it is at this moment; of several names in it the one that
  * readdir gives first. The kernel finds the directory's own path (XFS_IOC_OPEN_BY_HANDLE connects a
