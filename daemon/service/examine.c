@@ -87,10 +87,47 @@ static VolumeVerdict failure(int error, const char *text)
                 .stopped = true, .outcome = OUTCOME_FAILED, .error = error, .level = LOG_ERR, .text = text};
 }
 
-int volume_examine(dev_t device, const MountTable *table, const Config *config, bool may_write,
+/* Which of two sections is the narrower one: the higher, the narrower; 0 for none. */
+static int narrowness(const VolumeConfig *settings)
+{
+        if (!settings->mount_path)
+                return 0;
+        if (settings->broken || settings->enabled == ENABLED_NO)
+                return 3;
+        return settings->enabled == ENABLED_OBSERVE ? 2 : 1;
+}
+
+const Mount *volume_mount(const MountTable *table, dev_t device, const Config *config,
+                          const VolumeConfig **ret_settings)
+{
+        const Mount *best = mount_table_find(table, device);
+        int best_narrowness;
+
+        if (!best)
+                return NULL;
+        *ret_settings = config_for(config, best->target);
+        best_narrowness = narrowness(*ret_settings);
+        for (size_t i = 0; i < table->n_mounts; i++) {
+                const Mount *mount = &table->mounts[i];
+                const VolumeConfig *settings;
+
+                if (mount->device != device || strcmp(mount->root, "/") != 0)
+                        continue;
+                settings = config_for(config, mount->target);
+                if (narrowness(settings) > best_narrowness) {
+                        best_narrowness = narrowness(settings);
+                        best = mount;
+                        *ret_settings = settings;
+                }
+        }
+        return best;
+}
+
+int volume_examine(dev_t device, const MountTable *table, const Config *config, unsigned flags,
                    char **ret_path, FsVolume *ret_fs, VolumeVerdict *ret_verdict)
 {
-        const Mount *mount = mount_table_find(table, device);
+        const VolumeConfig *settings;
+        const Mount *mount = volume_mount(table, device, config, &settings);
         int r;
 
         *ret_path = NULL;
@@ -122,7 +159,12 @@ int volume_examine(dev_t device, const MountTable *table, const Config *config, 
                 return 0;
         }
 
-        if (config_for(config, *ret_path)->solid_state == SOLID_STATE_NO && !ret_fs->disk.rotational) {
+        if ((flags & EXAMINE_UNASKED) && (ret_fs->disk.removable || !ret_fs->disk.local) &&
+            !settings->enabled_here) {
+                *ret_verdict = skip(SKIP_REMOVABLE, LOG_DEBUG, NULL);
+                return 0;
+        }
+        if (settings->solid_state == SOLID_STATE_NO && !ret_fs->disk.rotational) {
                 *ret_verdict = skip(SKIP_SOLID_STATE, LOG_DEBUG, NULL);
                 return 0;
         }
@@ -137,7 +179,7 @@ int volume_examine(dev_t device, const MountTable *table, const Config *config, 
                                     "another mounted volume has the same UUID, leaving both alone");
                 return 0;
         }
-        r = may_write ? privilege_open_volume(*ret_path, device) : 0;
+        r = flags & EXAMINE_WRITE ? privilege_open_volume(*ret_path, device) : 0;
         *ret_verdict = r < 0 ? failure(-r, "cannot make the mount writable in our own namespace")
                              : (VolumeVerdict){0};
         return 0;

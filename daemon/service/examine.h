@@ -25,10 +25,19 @@ typedef struct VolumeVerdict {
         const char *text; /* constant; NULL where nobody needs to be told */
 } VolumeVerdict;
 
-/* Asks everything of the volume that device is, as the host's mount table shows it, and with may_write makes its mount
- * writable in our own namespace. *ret_path (owned by the caller) is NULL when no mount shows the whole file system; *ret_fs is
+/* How a volume is reached and what is said of it, as one of its mounts (a volume may be mounted several times). A [Volume] section
+ * that is for any of them counts: first one that is broken or says no, so that another mount does not undo it, then any other; a
+ * volume without one is reached by mount_table_find(). Returns NULL when no mount shows the whole file system. Pure. */
+const Mount *volume_mount(const MountTable *table, dev_t device, const Config *config,
+                          const VolumeConfig **ret_settings);
+
+#define EXAMINE_WRITE 1u /* make its mount writable in our own namespace */
+#define EXAMINE_UNASKED                                                                                     \
+        2u /* nobody named it: a removable or remote disk must have a section of its own that enables it */
+
+/* Asks everything of the volume that device is, as the host's mount table shows it. *ret_path (owned by the caller) is NULL when no mount shows the whole file system; *ret_fs is
  * filled in as far as it went and is released with fs_volume_done(). Returns 0 or -ENOMEM. */
-int volume_examine(dev_t device, const MountTable *table, const Config *config, bool may_write,
+int volume_examine(dev_t device, const MountTable *table, const Config *config, unsigned flags,
                    char **ret_path, FsVolume *ret_fs, VolumeVerdict *ret_verdict);
 
 /* What the configuration and the kind of disk allow there. cancel and the budget of bytes are the caller's to set. */

@@ -8,11 +8,15 @@
 #include <fcntl.h>
 #include <linux/ioprio.h>
 #include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/number.h"
@@ -68,6 +72,68 @@ int privilege_own_namespace(const char **ret_what)
                 return -errno;
         }
         return 0;
+}
+
+/* Mount numbers are given once in all namespaces together: the host's table has the number of our root directory only
+ * if that is the host's, too. */
+static bool host_has_mount(int table_fd, uint64_t mount_id)
+{
+        _cleanup_fclose_ FILE *stream = NULL;
+        _cleanup_free_ char *line = NULL;
+        size_t room = 0;
+        uint64_t id;
+        int copy;
+
+        if (lseek(table_fd, 0, SEEK_SET) < 0)
+                return true;
+        copy = fcntl(table_fd, F_DUPFD_CLOEXEC, 0);
+        if (copy < 0)
+                return true;
+        stream = fdopen(copy, "re");
+        if (!stream) {
+                (void)fd_close(copy);
+                return true;
+        }
+        while (getline(&line, &room, stream) >= 0) {
+                errno = 0;
+                id = strtoull(line, NULL, 10);
+                if (errno == 0 && id == mount_id)
+                        return true;
+        }
+        return false;
+}
+
+bool privilege_is_sandboxed(int table_fd)
+{
+        struct statvfs root;
+        struct statx status;
+
+        return statvfs("/", &root) == 0 && (root.f_flag & ST_RDONLY) &&
+               statx(AT_FDCWD, "/", AT_NO_AUTOMOUNT, STATX_MNT_ID, &status) == 0 &&
+               (status.stx_mask & STATX_MNT_ID) && !host_has_mount(table_fd, status.stx_mnt_id);
+}
+
+int privilege_keep_writable(const char *directory)
+{
+        struct mount_attr attributes = {
+                .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+                .attr_clr = MOUNT_ATTR_RDONLY,
+        };
+
+        if (mount(directory, directory, NULL, MS_BIND, NULL) < 0)
+                return -errno;
+        if (mount_setattr(AT_FDCWD, directory, 0, &attributes, sizeof(attributes)) < 0)
+                return -errno;
+        return 0;
+}
+
+void privilege_release_volume(const char *mount_path, dev_t device)
+{
+        struct stat status;
+
+        if (fstatat(AT_FDCWD, mount_path, &status, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) == 0 &&
+            status.st_dev == device)
+                (void)umount2(mount_path, MNT_DETACH | UMOUNT_NOFOLLOW);
 }
 
 int privilege_open_volume(const char *mount_path, dev_t device)

@@ -147,6 +147,7 @@ static RelocationStep relocation_end(Relocation *relocation, Outcome outcome, Re
         result->usec = clock_monotonic_usec() - relocation->start_usec;
         result->engine = relocation_engine(relocation)->name;
         result->owed_usec = relocation->owed_usec;
+        result->bytes_spent = relocation->spent_bytes;
         relocation->stage = STAGE_END;
         log_debug("inode %llu: %s%s%s, %llu -> %llu runs, %llu bytes",
                   (unsigned long long)relocation->candidate->id.inode, outcome_name(outcome),

@@ -36,6 +36,7 @@ typedef struct RelocationResult {
         uint64_t runs_before; /* extents_before of the records */
         uint64_t runs_after;
         uint64_t bytes_moved;   /* committed */
+        uint64_t bytes_spent;   /* of max_bytes: regions that were begun, committed or not */
         uint64_t bytes_planned; /* what the plan wanted to move at the first look */
         uint64_t
                 owed_usec; /* what MaxRate= wants waited before anything else is moved, refused copies included */
