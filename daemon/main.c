@@ -21,6 +21,18 @@
  *      Nothing is held between regions; a signal is honoured between steps.
  *   6. What became of each is said at once, the totals at the end                        service/report
  *
+ * The run of the service, `defragd` alone:
+ *
+ *   1. As above up to 2; a mistake in the configuration narrows what is touched, and is told                 service/manager
+ *   2. The main thread reads the host's mount table whenever it changes and takes up what is
+ *      enabled: one worker thread a physical disk does all that touches a volume,
+ *      one writer thread has the ledger and the journal; they exchange letters           service/worker, writer, letters
+ *   3. Files that were written (fanotify) wait until they have been left alone, a sweep
+ *      finds the others; both become entries of the volume's queue                       work/watch, work/inventory
+ *   4. When limits and budget allow it, the best entry is relocated as above             decide/queue, regulate, budget
+ *   5. What became of it goes to the journal, the sum of it to STATUS; queue, budget and
+ *      the place of the sweep into the ledger, for the next start                        work/ledger
+ *
  * A refusal anywhere is an outcome of that file and never a reason to try something weaker. */
 
 #include <errno.h>
@@ -38,11 +50,12 @@
 #include "base/escape.h"
 #include "base/log.h"
 #include "facts/config.h"
+#include "service/manager.h"
 #include "service/once.h"
 
 #define EXIT_USAGE 2
 
-static bool arg_once, arg_dry_run, arg_json, arg_no_budget, arg_verbose, arg_check_config;
+static bool arg_once, arg_all, arg_dry_run, arg_json, arg_no_budget, arg_verbose, arg_check_config;
 static const char *arg_config;
 static atomic_bool arg_cancel;
 static volatile sig_atomic_t arg_signal;
@@ -86,17 +99,21 @@ static int keep_standard_descriptors(void)
 
 static void help(void)
 {
-        printf("defragd --once [OPTION...] PATH...\n"
+        printf("defragd [--config=FILE] [-v]\n"
+               "defragd --once [OPTION...] PATH...|--all\n"
                "defragd --check-config [--config=FILE]\n"
                "\n"
-               "Moves fragmented files into fewer pieces: the named files, all files below the named\n"
+               "Moves fragmented files into fewer pieces. As a service: finds them by itself on every "
+               "volume\n"
+               "that the configuration enables. With --once: the named files, all files below the named\n"
                "directories, or all files of a volume whose mount point is named.\n"
                "\n"
                "  --once           do it now, without a running service\n"
+               "  --all            without PATH: every mounted volume that the configuration enables\n"
                "  --dry-run        only say what would be moved\n"
                "  --json           one JSON object a line for each file, then a summary\n"
                "  --no-budget      as fast as possible; safety and reserved space stay\n"
-               "  -v, --verbose    a line for every file\n"
+               "  -v, --verbose    a line for every file; as a service: debug messages\n"
                "  --check-config   only check the configuration\n"
                "  --config=FILE    read FILE instead of /etc/defragd/defragd.conf and its drop-ins\n"
                "  --version\n"
@@ -120,6 +137,7 @@ static int parse_arguments(int argc, char *argv[])
 {
         enum {
                 OPT_ONCE = 0x100,
+                OPT_ALL,
                 OPT_DRY_RUN,
                 OPT_JSON,
                 OPT_NO_BUDGET,
@@ -129,6 +147,7 @@ static int parse_arguments(int argc, char *argv[])
         };
         static const struct option options[] = {
                 {"once", no_argument, NULL, OPT_ONCE},
+                {"all", no_argument, NULL, OPT_ALL},
                 {"dry-run", no_argument, NULL, OPT_DRY_RUN},
                 {"json", no_argument, NULL, OPT_JSON},
                 {"no-budget", no_argument, NULL, OPT_NO_BUDGET},
@@ -146,6 +165,9 @@ static int parse_arguments(int argc, char *argv[])
                 switch (option) {
                 case OPT_ONCE:
                         arg_once = true;
+                        break;
+                case OPT_ALL:
+                        arg_all = true;
                         break;
                 case OPT_DRY_RUN:
                         arg_dry_run = true;
@@ -179,8 +201,13 @@ static int parse_arguments(int argc, char *argv[])
 
         if (arg_check_config)
                 return arg_once || optind < argc ? usage("--check-config does nothing else", NULL) : -1;
-        if (!arg_once)
-                return usage("Nothing to do without --once", NULL);
+        if (!arg_once) {
+                if (arg_all || arg_dry_run || arg_json || arg_no_budget)
+                        return usage("--all, --dry-run, --json and --no-budget need --once", NULL);
+                return optind < argc ? usage("Without --once no PATH is expected:", argv[optind]) : -1;
+        }
+        if (arg_all)
+                return optind < argc ? usage("With --all no PATH is expected:", argv[optind]) : -1;
         return optind == argc ? usage("--once needs at least one PATH", NULL) : -1;
 }
 
@@ -192,10 +219,11 @@ static void on_complaint(const char *file, unsigned line, const char *text, void
         log_error("%s:%u: %s", name ? name : "configuration", line, text);
 }
 
-static int run(int argc, char *argv[])
+static int run_once(int argc, char *argv[])
 {
         _cleanup_(config_done) Config config = {0};
         const OnceOptions options = {
+                .all = arg_all,
                 .dry_run = arg_dry_run,
                 .json = arg_json,
                 .no_budget = arg_no_budget,
@@ -235,7 +263,9 @@ int main(int argc, char *argv[])
         r = parse_arguments(argc, argv);
         if (r >= 0)
                 return fflush(stdout) == 0 ? r : ONCE_FAILED;
+        if (!arg_once && !arg_check_config)
+                return manager_run(arg_config, arg_verbose);
         if (arg_verbose)
                 log_set_max_level(LOG_DEBUG);
-        return run(argc, argv);
+        return run_once(argc, argv);
 }

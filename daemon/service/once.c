@@ -22,7 +22,9 @@
 #include "fs/copy.h"
 #include "fs/lease.h"
 #include "service/collect.h"
+#include "service/examine.h"
 #include "service/once.h"
+#include "service/once_budget.h"
 #include "service/once_volume.h"
 #include "service/privilege.h"
 #include "service/report.h"
@@ -41,6 +43,7 @@ typedef struct Once {
         int table_fd;
         MountTable table;
         Copier *copier;
+        OnceBudget *budget; /* NULL where DailyWrites= does not hold */
         OnceVolume **volumes;
         size_t n_volumes;
         Later *later;
@@ -195,6 +198,12 @@ static int once_relocate(Once *once, OnceVolume *volume, const Candidate *candid
         uint64_t wait_usec = 0;
         int r;
 
+        if (once->budget) {
+                r = once_budget_take(once->budget, volume, candidate->size_bytes,
+                                     &volume->relocation.max_bytes);
+                if (r < 0)
+                        return r;
+        }
         r = relocation_new(&volume->fs, once->copier, candidate, &volume->relocation, &relocation);
         if (r < 0)
                 return r;
@@ -211,6 +220,8 @@ static int once_relocate(Once *once, OnceVolume *volume, const Candidate *candid
                 case RELOCATION_DONE:
                         *ret = *relocation_result(relocation);
                         relocation_free(relocation);
+                        if (once->budget)
+                                once_budget_spent(once->budget, volume, ret->bytes_spent);
                         once->owed_usec = ret->owed_usec;
                         once_volume_learn(volume, ret);
                         return 0;
@@ -329,11 +340,31 @@ static int once_revisit(Once *once, const Later *later)
         return 0;
 }
 
+/* Everything that the configuration enables by itself. */
+static int once_collect_all(Once *once)
+{
+        const VolumeConfig *settings;
+        int r = 0;
+
+        for (size_t i = 0; i < once->table.n_mounts && r >= 0 && !once_stopped(once); i++) {
+                const Mount *mount = &once->table.mounts[i];
+
+                /* Of several mounts of a volume the one by which it is reached. */
+                if (strcmp(mount->type, "xfs") == 0 && mount->writable &&
+                    mount == volume_mount(&once->table, mount->device, once->config, &settings) &&
+                    settings->enabled == ENABLED_YES)
+                        r = once_collect(once, mount->target);
+        }
+        return r;
+}
+
 static int once_work(Once *once, char *const paths[], size_t n_paths)
 {
         size_t at = 0;
         int r = 0;
 
+        if (once->options->all)
+                r = once_collect_all(once);
         for (size_t i = 0; i < n_paths && r >= 0 && !once_stopped(once); i++)
                 r = once_collect(once, paths[i]);
         for (size_t i = 0; i < once->n_volumes; i++) {
@@ -354,15 +385,31 @@ static int once_work(Once *once, char *const paths[], size_t n_paths)
 /* The order is explained in privilege.h. */
 static int once_prepare(Once *once, const char **ret_what)
 {
+        const bool is_charged = once->options->all && !once->options->no_budget && !once->options->dry_run;
+        const char *directory = NULL;
         int r;
 
         *ret_what = "/proc/1/mountinfo";
         once->table_fd = mount_table_open();
         if (once->table_fd < 0)
                 return once->table_fd;
+        if (is_charged) {
+                *ret_what = "the state directory";
+                directory = once_budget_directory();
+                if (!directory)
+                        return -errno;
+        }
         r = privilege_own_namespace(ret_what);
         if (r < 0)
                 return r;
+        if (is_charged) {
+                *ret_what = "the ledger";
+                r = privilege_keep_writable(directory);
+                if (r >= 0)
+                        r = once_budget_new(directory, &once->budget);
+                if (r < 0)
+                        return r;
+        }
         *ret_what = "copy buffers";
         r = copier_new(false, &once->copier);
         if (r < 0)
@@ -384,6 +431,7 @@ static void once_done(Once *once)
 {
         for (size_t i = 0; i < once->n_volumes; i++)
                 once_volume_free(once->volumes[i]);
+        once_budget_free(once->budget);
         free(once->volumes);
         free(once->later);
         copier_free(once->copier);
@@ -405,7 +453,7 @@ static int once_exit_status(const Once *once, size_t n_paths)
         if (n_paths == 1 && unsupported)
                 return ONCE_UNSUPPORTED;
         if (by_outcome[OUTCOME_CHANGED] > 0 || by_outcome[OUTCOME_BUSY] > 0 ||
-            by_outcome[OUTCOME_NO_SPACE] > 0)
+            by_outcome[OUTCOME_NO_SPACE] > 0 || by_outcome[OUTCOME_CANCELLED] > 0)
                 return ONCE_LATER;
         return ONCE_DONE;
 }
@@ -428,6 +476,11 @@ int once_run(const OnceOptions *options, const Config *config, char *const paths
                 return ONCE_FAILED;
         }
         r = once_prepare(&once, &what);
+        if (r == -EWOULDBLOCK && options->all) {
+                log_notice("A service is at work, leaving it to that");
+                once_done(&once);
+                return ONCE_LATER;
+        }
         if (r < 0) {
                 log_error("Cannot prepare: %s: %s", what, strerror(-r));
                 once_done(&once);

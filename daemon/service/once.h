@@ -17,6 +17,9 @@
 #define ONCE_LATER       75 /* nothing failed, but something was changed, busy or without space */
 
 typedef struct OnceOptions {
+        /* No PATH: every mounted volume that the configuration enables. Nobody named them: DailyWrites= holds, and is shared with the
+         * service. */
+        bool all;
         bool dry_run;
         bool json;
         bool no_budget; /* MaxRate= and the low priority do not hold */

@@ -52,8 +52,9 @@ int once_volume_new(dev_t device, const MountTable *table, const Config *config,
                 return -ENOMEM;
         volume->device = device;
         volume->report = report;
-        r = volume_examine(device, table, config, !options->dry_run, &volume->mount_path, &volume->fs,
-                           &verdict);
+        r = volume_examine(device, table, config,
+                           (options->dry_run ? 0 : EXAMINE_WRITE) | (options->all ? EXAMINE_UNASKED : 0),
+                           &volume->mount_path, &volume->fs, &verdict);
         if (r < 0) {
                 once_volume_free(volume);
                 return r;

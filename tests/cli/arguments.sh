@@ -16,8 +16,11 @@ refused()
         ((status == 2)) || fail "defragd $*: status $status, not 2"
         [[ -s $ERR && ! -s $OUT ]] || fail "defragd $*: no complaint on standard error"
 }
-refused
 refused --once
+refused --once --all /
+refused --all
+refused --json
+refused --dry-run -v
 refused --no-such-option
 refused --once --no-such-option /
 refused --once --json=yes /
@@ -33,7 +36,7 @@ grep -q $'\e' "$ERR" && fail "an escape sequence in a complaint"
 (($(wc -l <"$ERR") <= 2)) || fail "a newline in a complaint"
 
 "$DEFRAGD" --help >"$OUT" || fail "--help"
-for option in --once --dry-run --json --no-budget --check-config --config --version --help; do
+for option in --once --all --dry-run --json --no-budget --check-config --config --version --help; do
         grep -q -- "$option" "$OUT" || fail "--help does not know $option"
 done
 "$DEFRAGD" --version | grep -Eq '^defragd [0-9]+\.[0-9]+' || fail "--version"

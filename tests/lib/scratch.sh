@@ -7,8 +7,9 @@
 #         . "$(dirname "$0")/../lib/scratch.sh"
 #         test_begin "$@"
 # and says in comments like "# LIMIT: 60" what tests/run has to know: seconds that it may take (60), "# KERNEL: PATTERN" for
-# messages of the kernel that it causes on purpose, "# ENGINES: no" if it does not run once for each engine, "# ASAN: no"
-# if it is not worth repeating with sanitizers. It can be run by itself, too. Status 77: skipped, the last line says why.
+# messages of the kernel that it causes on purpose, "# ENGINES: no" if it does not run once for each engine, or the engines that it does run for, "# ROOTS:
+# bookworm trixie" if it runs once for each of these systems instead (lib/roots.sh), "# ASAN: no" and "# TSAN: no" if it is not worth
+# repeating with these sanitizers. It can be run by itself, too. Status 77: skipped, the last line says why.
 #
 # $BUILD is the build directory (build/release), $SCRATCH a directory of the test's own.
 
@@ -46,16 +47,32 @@ need_command()
         done
 }
 
-# test_begin [ENGINE]: goes on inside a sandbox, once for each engine if none is named.
+# Prints what a script runs once for each of: systems, or engines, or nothing.
+test_variants()
+{
+        local roots engines
+
+        roots=$(sed -n 's/^# ROOTS: //p' "$1")
+        engines=$(sed -n 's/^# ENGINES: //p' "$1")
+        if [[ $roots ]]; then
+                echo "$roots"
+        elif [[ $engines != no ]]; then
+                echo "${engines:-exchange plain}"
+        fi
+}
+
+# test_begin [ENGINE|ROOT]: goes on inside a sandbox, once for each engine (or system) if none is named.
 test_begin()
 {
-        local engine status=0 worst=0
+        local variant status=0 worst=0
 
         ENGINE=${1:-}
-        if [[ ! $ENGINE ]] && ! grep -q '^# ENGINES: no' "$0"; then
-                for engine in exchange plain; do
-                        echo "--- $engine"
-                        "$0" "$engine" || {
+        # shellcheck disable=SC2034  # the tests'
+        ROOT=${1:-}
+        if [[ ! $ENGINE && $(test_variants "$0") ]]; then
+                for variant in $(test_variants "$0"); do
+                        echo "--- $variant"
+                        "$0" "$variant" || {
                                 status=$?
                                 ((status == 77 && worst != 0)) || worst=$status
                         }

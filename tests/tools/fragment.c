@@ -3,8 +3,8 @@
 /* fragment [OPTION...] DIR
  *
  * Makes fragmented files, and needs the whole volume for it: one filler takes all free space, every other piece of it
- * is given back, the files are written into these holes, the filler goes away. Remount before measuring free space:
- * XFS gives the filler's blocks back in the background.
+ * is given back, the files are written into these holes, the filler goes away, and when its blocks are free again, which
+ * XFS does in the background, the files are closed.
  *
  *   --files=N       how many (1)              --name=PREFIX   DIR/PREFIX0000, ... ("file")
  *   --size=SIZE     of each (16M)             --piece=SIZE    of free space (64K)
@@ -17,6 +17,7 @@
  * Content is pseudo-random and depends on seed, file number and offset. */
 
 #include <getopt.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -149,6 +150,22 @@ static void write_file(int fd, uint64_t number)
                 die("fsync");
 }
 
+static uint64_t free_bytes(int dir_fd)
+{
+        struct statvfs status;
+
+        if (fstatvfs(dir_fd, &status) < 0)
+                die("statvfs");
+        return (uint64_t)status.f_bfree * status.f_frsize;
+}
+
+/* XFS gives the filler's blocks back in the background. */
+static void wait_for_space(int dir_fd, uint64_t n_before, uint64_t n_used)
+{
+        for (unsigned i = 0; i < 600 && free_bytes(dir_fd) + n_used < n_before; i++)
+                (void)poll(NULL, 0, 50);
+}
+
 static void parse_arguments(int argc, char *argv[])
 {
         static const struct option options[] = {
@@ -205,7 +222,7 @@ static void parse_arguments(int argc, char *argv[])
 
 int main(int argc, char *argv[])
 {
-        uint64_t wanted;
+        uint64_t wanted, n_free;
         int dir_fd, filler_fd, plug_fd, *fds;
 
         parse_arguments(argc, argv);
@@ -242,6 +259,7 @@ int main(int argc, char *argv[])
                 die("plug");
         if (syncfs(dir_fd) < 0)
                 die("syncfs");
+        n_free = free_bytes(dir_fd);
 
         wanted = arg_into ? arg_length : arg_n_files * (arg_size + arg_tail + 65536);
         /* More for extent trees, and for the up to 32 MiB each that XFS takes back first and plug() takes instead. */
@@ -257,7 +275,6 @@ int main(int argc, char *argv[])
                 } else {
                         write_file(fds[i], i);
                 }
-                (void)close(fds[i]);
         }
         if (!arg_keep_filler && (unlinkat(dir_fd, "filler", 0) < 0 || unlinkat(dir_fd, "plug", 0) < 0))
                 die("filler");
@@ -265,6 +282,11 @@ int main(int argc, char *argv[])
         (void)close(plug_fd);
         if (syncfs(dir_fd) < 0)
                 die("syncfs");
+        if (!arg_keep_filler)
+                wait_for_space(dir_fd, n_free, wanted);
+        /* Whoever watches learns of the files only now. */
+        for (uint64_t i = 0; i < arg_n_files; i++)
+                (void)close(fds[i]);
         free(fds);
         return 0;
 }

@@ -1,0 +1,84 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Which volumes are looked after: enabled ones alone, wherever else they are mounted; not what an administrator mounted read-only, not two
+# with one UUID, not one that opted out.
+# ENGINES: exchange
+# LIMIT: 180
+
+. "$(dirname "$0")/../lib/service.sh"
+test_begin "$@"
+
+test_volume 512M
+volume_make other exchange 512M
+fragment --files=2 --size=4M "$SCRATCH/other"
+volume_remount other
+remember other "$SCRATCH/other"
+service_config
+service_start
+expect 10 is_swept
+expect 3 status_is '^1 volume watched'
+
+# Another mount of a volume does not undo what its section says.
+mkdir "$SCRATCH/second"
+mount --bind "$SCRATCH/other" "$SCRATCH/second"
+sed -i "s|^Enabled=no|Enabled=yes|; \$a [Volume $SCRATCH/other]\nEnabled=no" "$CONFIG"
+kill -HUP "$service_pid"
+expect 3 logged 'was read anew'
+expect 3 status_is '^1 volume watched'
+umount "$SCRATCH/second"
+service_stop
+expect_same other
+
+# A copy of a volume, mounted beside it: both are left alone, until one of them goes.
+image=$SCRATCH/twin.image
+volume_umount other
+cp --sparse=always "${DEVICE[other]}" "$image"
+volume_mount other
+service_config
+printf '[Volume %s]\nEnabled=yes\n[Volume %s]\nEnabled=yes\n' "$SCRATCH/other" "$SCRATCH/twin" >>"$CONFIG"
+service_start
+expect 11 status_is '^2 volumes watched, .*2 files moved'
+mkdir "$SCRATCH/twin"
+mount -o loop,nouuid "$image" "$SCRATCH/twin"
+expect 5 status_is '^1 volume watched.*same UUID'
+fragment --files=1 --size=4M --name=new "$SCRATCH/other"
+fragment --files=1 --size=4M --name=new "$SCRATCH/twin"
+sleep 3
+! logged '(twin|other)/new.*moved' || fail "moved on a twin: $(cat "$ERR")"
+# Said once, however often the table changes for other reasons.
+warned=$(n_logged 'same UUID')
+for ((i = 0; i < 5; i++)); do
+        mount -t tmpfs none "$SCRATCH/second"
+        umount "$SCRATCH/second"
+done
+mount --bind "$SCRATCH/volume" "$SCRATCH/second"
+expect 3 status_is '^1 volume watched.*same UUID'
+umount "$SCRATCH/second"
+(($(n_logged 'same UUID') == warned)) || fail "$(cat "$ERR")"
+umount "$SCRATCH/twin"
+expect 11 status_is '^2 volumes watched, .*3 files moved'
+service_stop
+
+# Opted out as a whole.
+setfattr -n trusted.defragd.enabled -v no "$SCRATCH/other"
+service_start
+expect 5 status_is '^1 volume watched.*other: opted-out'
+service_stop
+
+# Nothing could be moved on it: it is neither watched nor swept.
+RMAPBT=0 volume_make unsafe plain 512M
+cp "$CONFIG" "$CONFIG.before"
+service_config
+printf '[Volume %s]\nEnabled=yes\n' "$SCRATCH/unsafe" >>"$CONFIG"
+service_start
+expect 5 status_is "^1 volume watched.*unsafe: has neither exchange-range"
+! logged "$SCRATCH/unsafe: (watching|swept)" || fail "$(cat "$ERR")"
+service_stop
+mv "$CONFIG.before" "$CONFIG"
+
+# Read-only from the beginning, and one mount of it that is.
+mount -o remount,ro "$SCRATCH/other"
+service_start
+expect 5 status_is '^1 volume watched, 0 files'
+service_stop
+volume_check volume
