@@ -70,6 +70,7 @@ config
 in_booted systemctl enable --quiet --now defragd.service || fail "does not start: $(journal)"
 [[ $(property ActiveState) == active && $(property Type) == notify ]] || fail "not active"
 expect 5 status_is '^1 volume watched, 0 files waiting'
+[[ $(property NFileDescriptorStore) == 1 ]] || fail "$(property NFileDescriptorStore) descriptors in the store"
 
 # --- found, moved, told ---
 
@@ -117,6 +118,8 @@ for how in kill restart; do
                 in_booted systemctl restart defragd.service
         fi
         expect $((SETTLE + 12)) moved $([[ $how == kill ]] && echo 4 || echo 2)
+        # The same group, under a name that says who has it now, and no second one.
+        [[ $(property NFileDescriptorStore) == 1 ]] || fail "$(property NFileDescriptorStore) descriptors after $how"
 done
 journal --output=cat --identifier=defragd | grep --extended-regexp 'failed:|[Mm]istake|set aside' && fail "something went wrong"
 
