@@ -53,6 +53,8 @@ static void say_volume(FILE *out, const ServedVolume *volume)
                 fprintf(out, "; %s: moving, %s of %s", volume->shown_path,
                         format_bytes(volume->moving_bytes, done),
                         format_bytes(volume->moving_total_bytes, all));
+        } else if (volume->is_paced) {
+                fprintf(out, "; %s: moving at MaxRate=", volume->shown_path);
         } else if (volume->hold != HOLD_NONE) {
                 fprintf(out, "; %s: %s", volume->shown_path, hold_text(volume->hold));
         } else if (volume->sweep_running) {
@@ -63,7 +65,8 @@ static void say_volume(FILE *out, const ServedVolume *volume)
 static bool is_named(const ServedVolume *volume)
 {
         return volume->state == SERVED_STOPPED || (volume->disk && volume->disk->stuck_since_usec != 0) ||
-               file_id_is_set(volume->moving) || volume->hold != HOLD_NONE || volume->sweep_running;
+               file_id_is_set(volume->moving) || volume->is_paced || volume->hold != HOLD_NONE ||
+               volume->sweep_running;
 }
 
 static void say_all(FILE *out, const Manager *manager, const Totals *totals)
@@ -113,7 +116,7 @@ static const char *state_of(const Manager *manager)
         if (manager->paused)
                 return "paused";
         for (const ServedVolume *volume = manager->volumes; volume; volume = volume->next)
-                if (file_id_is_set(volume->moving))
+                if (file_id_is_set(volume->moving) || volume->is_paced)
                         return "moving";
         for (const ServedVolume *volume = manager->volumes; volume; volume = volume->next)
                 if (volume->hold != HOLD_NONE)

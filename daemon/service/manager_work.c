@@ -309,6 +309,7 @@ static uint64_t attend_volume(Manager *manager, ServedVolume *volume, const Loca
         Regulation regulation = {HOLD_NONE, now_usec};
 
         *ret_sent = false;
+        volume->is_paced = false;
         if (volume->sweep_wanted)
                 volume->sweep_due_usec = u64_min(volume->sweep_due_usec, volume->sweep_again_usec);
         if (!volume->sweep_running && now_usec >= volume->sweep_due_usec)
@@ -341,7 +342,8 @@ static uint64_t attend_volume(Manager *manager, ServedVolume *volume, const Loca
                 return u64_min(next_usec, queue_next_usec(volume->queue, now_usec));
         if (regulation.hold != HOLD_NONE)
                 return u64_min(next_usec, regulation.until_usec);
-        if (now_usec < volume->not_before_usec)
+        volume->is_paced = now_usec < volume->not_before_usec;
+        if (volume->is_paced)
                 return u64_min(next_usec, volume->not_before_usec);
         *ret_sent = try_move(manager, volume, now, now_usec, &other_usec);
         return *ret_sent ? UINT64_MAX : u64_min(next_usec, other_usec);

@@ -71,6 +71,7 @@ typedef struct ServedVolume {
         Queue *queue; /* owned */
         uint64_t queue_stored_generation;
         uint64_t not_before_usec; /* MaxRate=: nothing before */
+        bool is_paced;            /* something waits for that */
         uint64_t space_until_usec;
         Hold hold, told_hold;
         uint64_t hold_until_usec;

@@ -50,7 +50,7 @@ service_stop
 fragment --files=16 --size=16M --name=work "$MNT"
 volume_remount volume
 remember work "$MNT"
-service_config MaxRate=32M
+service_config MaxRate=16M
 service_start
 expect 11 status_is 'moving'
 wait_until 10 umount "$MNT" 2>"$SCRATCH/umount.err" || fail "umount: $(cat "$SCRATCH/umount.err")"
