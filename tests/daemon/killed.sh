@@ -3,6 +3,7 @@
 # Killed without warning, again and again and at any moment: no byte is changed, nothing is left behind, the ledger is whole, and in the
 # end everything is found and moved.
 # ASAN: no
+# TSAN: no
 # LIMIT: 240
 
 . "$(dirname "$0")/../lib/service.sh"
