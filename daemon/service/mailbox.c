@@ -59,16 +59,6 @@ void mailbox_put(Mailbox *box, Letter *letter)
         (void)pthread_mutex_unlock(&box->mutex);
 }
 
-size_t mailbox_n_letters(Mailbox *box)
-{
-        size_t n;
-
-        (void)pthread_mutex_lock(&box->mutex);
-        n = box->n_letters;
-        (void)pthread_mutex_unlock(&box->mutex);
-        return n;
-}
-
 /* Under the lock. */
 static Letter *take_first(Mailbox *box)
 {

@@ -30,7 +30,6 @@ void mailbox_done(Mailbox *box);
 
 /* Any thread. Takes the letter over. */
 void mailbox_put(Mailbox *box, Letter *letter);
-size_t mailbox_n_letters(Mailbox *box);
 
 /* The owner's: the oldest letter, or NULL when there is none (now; until deadline_usec of CLOCK_MONOTONIC, USEC_INFINITY: for
  * ever). */

@@ -58,7 +58,8 @@ int main(int argc, char *argv[])
                         return STATUS_WRONG;
                 }
                 text[n] = '\0';
-                if (printf("%s%s", text, n > 0 && text[n - 1] == '\n' ? "" : "\n") < 0 || fflush(stdout) != 0)
+                if (printf("%s%s", text, n > 0 && text[n - 1] == '\n' ? "" : "\n") < 0 ||
+                    fflush(stdout) != 0)
                         return STATUS_ERROR;
         }
 }
