@@ -9,7 +9,8 @@
 # and says in comments like "# LIMIT: 60" what tests/run has to know: seconds that it may take (60), "# KERNEL: PATTERN" for
 # messages of the kernel that it causes on purpose, "# ENGINES: no" if it does not run once for each engine, or the engines that it does run for, "# ROOTS:
 # bookworm trixie" if it runs once for each of these systems instead (lib/roots.sh), "# ASAN: no" and "# TSAN: no" if it is not worth
-# repeating with these sanitizers. It can be run by itself, too. Status 77: skipped, the last line says why.
+# repeating with these sanitizers, "# WHOLE: 1800" for the limit of a test that was asked for by name where a run of all tests
+# has a sample of it ($WHOLE is set then). It can be run by itself, too. Status 77: skipped, the last line says why.
 #
 # $BUILD is the build directory (build/release), $SCRATCH a directory of the test's own.
 
@@ -103,6 +104,15 @@ wait_until()
 
 # --- volumes ---
 
+# What the kernel says of the device from here on is ours (kernel_complaints of tests/run): the names of loop devices are
+# given out again, also to a test that runs beside us.
+device_is_ours()
+{
+        [[ ${SANDBOX_DEVICES:-} ]] || return 0
+        echo "$1" >>"$SANDBOX_DEVICES"
+        { echo "defragd-test: $SANDBOX_DEVICES has $1" >/dev/kmsg; } 2>/dev/null || true
+}
+
 # volume_make NAME exchange|plain [SIZE [MKFS_OPTION...]]: mounted at $SCRATCH/NAME; its device in DEVICE[NAME].
 declare -A DEVICE KIND HOLD
 volume_make()
@@ -116,7 +126,7 @@ volume_make()
         [[ $kind == plain ]] || exchange-bit on "$image"
         DEVICE[$name]=$(losetup --find --show ${LOOP_DIRECT:+--direct-io=on} "$image")
         KIND[$name]=$kind
-        echo "${DEVICE[$name]#/dev/}" >>"${SANDBOX_DEVICES:-/dev/null}"
+        device_is_ours "${DEVICE[$name]#/dev/}"
         # The device lives as long as this shell has it open or it is mounted, its image as long as the device:
         # nothing to clean up.
         exec {hold}<"${DEVICE[$name]}"
