@@ -2,7 +2,7 @@
 
 /* How a plan is made, in time proportional to the number of extents.
  *
- * The extents become runs. A run that touches a wall (a shared extent, one without an address, one that
+ * The extents become runs. A run that touches a wall (a shared extent that must stay so, one without an address, one that
  * is not aligned to blocks) is fixed as a whole: moving its other part would only cut it in two, so
  * nothing can be gained there. A good run is fixed because it is not worth moving. What is left between
  * two fixed runs is a group of bad runs, all shorter than bytes_per_run, and holes.
@@ -28,6 +28,7 @@ typedef struct Piece {
         uint64_t start, end; /* logical, holes within included */
         uint64_t bytes;
         uint64_t written_bytes;
+        uint64_t shared_bytes;
         uint64_t n_runs;
         bool fixed;       /* stays where it is */
         bool wall_before; /* something without an address lies between the piece before and this one */
@@ -38,6 +39,7 @@ typedef struct Window {
         size_t from, to; /* indices, to is excluded */
         uint64_t bytes;
         uint64_t written_bytes;
+        uint64_t shared_bytes;
         uint64_t n_runs;
 } Window;
 
@@ -119,6 +121,8 @@ static size_t runs_read(const Planner *planner, const ExtentMap *map, bool shari
                 piece->bytes += to - from;
                 if (!extent->unwritten)
                         piece->written_bytes += to - from;
+                if (extent->shared)
+                        piece->shared_bytes += to - from;
                 if ((extent->shared && sharing_is_wall) || from % block != 0 || to % block != 0 ||
                     from != extent->logical)
                         piece->fixed = true;
@@ -145,6 +149,7 @@ static int planner_add(Planner *planner, const Region *region)
         plan->regions[plan->n_regions++] = *region;
         plan->runs_after -= region->gain;
         plan->bytes += region->bytes;
+        plan->shared_bytes += region->shared_bytes;
         return 0;
 }
 
@@ -157,6 +162,7 @@ static int planner_add_window(Planner *planner, const Piece *pieces, const Windo
                                             .length = pieces[window->to - 1].end - start,
                                             .bytes = window->bytes,
                                             .written_bytes = window->written_bytes,
+                                            .shared_bytes = window->shared_bytes,
                                             .n_runs = (uint32_t)window->n_runs,
                                             .gain = (uint32_t)window->n_runs - 1,
                                     });
@@ -177,6 +183,7 @@ static void window_take(Window *window, const Piece *piece)
 {
         window->bytes += piece->bytes;
         window->written_bytes += piece->written_bytes;
+        window->shared_bytes += piece->shared_bytes;
         window->n_runs += piece->n_runs;
 }
 
@@ -184,6 +191,7 @@ static void window_give(Window *window, const Piece *piece)
 {
         window->bytes -= piece->bytes;
         window->written_bytes -= piece->written_bytes;
+        window->shared_bytes -= piece->shared_bytes;
         window->n_runs -= piece->n_runs;
 }
 
@@ -273,6 +281,7 @@ static size_t group_align(const Planner *planner, Piece **pieces, size_t n_piece
                         piece[n - 1].end = piece[i].end;
                         piece[n - 1].bytes += piece[i].bytes;
                         piece[n - 1].written_bytes += piece[i].written_bytes;
+                        piece[n - 1].shared_bytes += piece[i].shared_bytes;
                         piece[n - 1].n_runs += piece[i].n_runs;
                 }
         }
@@ -358,6 +367,7 @@ static int plan_whole_file(Planner *planner, const Piece *pieces, size_t n_piece
         for (size_t i = 0; i < n_pieces; i++) {
                 region.bytes += pieces[i].bytes;
                 region.written_bytes += pieces[i].written_bytes;
+                region.shared_bytes += pieces[i].shared_bytes;
         }
         region.n_runs = (uint32_t)u64_min(n_pieces, UINT32_MAX);
         region.gain = region.n_runs - 1;
@@ -412,11 +422,11 @@ int plan_make(const ExtentMap *map, uint64_t size_bytes, const PlanLimits *limit
 
         assert(limits->block_bytes > 0);
 
-        r = plan_with_walls(map, size_bytes, limits, true, &plan);
+        r = plan_with_walls(map, size_bytes, limits, !limits->unshare, &plan);
         if (r < 0)
                 return r;
 
-        if (plan.n_regions == 0)
+        if (plan.n_regions == 0 && !limits->unshare)
                 for (size_t i = 0; i < map->n_extents && !any_shared; i++)
                         any_shared = map->extents[i].shared;
         if (any_shared) {

@@ -5,8 +5,8 @@
  *
  * A plan is a list of regions, ascending and apart from each other. Each begins at the first byte and ends at the last
  * byte (block, at EOF) of allocated extents of the file; in between lie only bad runs, and holes that stay holes.
- * Good runs stay where they are. Shared extents are walls: no region contains or crosses one. Nothing behind EOF is
- * planned. */
+ * Good runs stay where they are. Shared extents are walls: no region contains or crosses one, unless the limits allow to
+ * unshare; then the plan says how many bytes of space that takes. Nothing behind EOF is planned. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,6 +24,7 @@ typedef struct PlanLimits {
         uint64_t bytes_per_run; /* exchange rate: removing one run is worth moving this many bytes, no more.
                                       * A run at least this long is good. */
         uint64_t min_runs;      /* a file with fewer runs is left alone */
+        bool unshare;           /* shared extents may move: as many bytes of space are used up for good */
         bool whole_file;        /* the engine can only move everything at once: one region or none */
 } PlanLimits;
 
@@ -32,8 +33,10 @@ typedef struct Region {
         uint64_t length; /* span in bytes, holes included; ends at most at EOF, rounded up to a block */
         uint64_t bytes;  /* allocated bytes within: what has to be reserved */
         uint64_t written_bytes; /* of these, what has to be copied */
-        uint32_t n_runs;        /* before */
-        uint32_t gain;          /* runs that the file has fewer if the region becomes one run; at least 1 */
+        uint64_t
+                shared_bytes; /* of these, what is shared so far: more space used afterwards; 0 without limits.unshare */
+        uint32_t n_runs; /* before */
+        uint32_t gain;   /* runs that the file has fewer if the region becomes one run; at least 1 */
 } Region;
 
 typedef struct Plan {
@@ -42,6 +45,7 @@ typedef struct Plan {
         uint64_t runs_before;    /* of the whole map, behind EOF excluded */
         uint64_t runs_after;     /* if every region becomes one run */
         uint64_t bytes;          /* sum over the regions */
+        uint64_t shared_bytes;   /* sum over the regions */
         bool blocked_by_sharing; /* there are bad runs, and only walls kept them out of the plan */
 } Plan;
 

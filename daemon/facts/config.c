@@ -171,9 +171,7 @@ static int section_set(Section *section, const ConfigKey *key, const char *value
 static void value_refused(Parser *parser, unsigned line, const ConfigKey *key, const char *value, int error)
 {
         const bool was_broken = parser->limits_broken;
-        const char *what = error == -ERANGE       ? "Value out of range, ignoring:"
-                           : error == -EOPNOTSUPP ? "Not supported by this version, ignoring:"
-                                                  : "Invalid value, ignoring:";
+        const char *what = error == -ERANGE ? "Value out of range, ignoring:" : "Invalid value, ignoring:";
 
         if (error == -ENOMEM) {
                 parser->error = error;

@@ -114,19 +114,6 @@ static int set_hours(const char *value, void *setting)
         return schedule_parse(value, setting);
 }
 
-/* No engine of this version can undo sharing. */
-static int set_shared(const char *value, void *setting)
-{
-        bool yes;
-
-        if (parse_bool(value, &yes) < 0)
-                return -EINVAL;
-        if (yes)
-                return -EOPNOTSUPP;
-        *(bool *)setting = yes;
-        return 0;
-}
-
 static int set_reserve(const char *value, void *setting)
 {
         Amount amount;
@@ -168,7 +155,7 @@ const ConfigKey config_keys[] = {
         KEY("Policy", "Exclude", NULL, excludes, true),
         KEY("Policy", "SolidState", set_solid_state, solid_state, true),
         KEY("Policy", "Executables", set_bool, executables, false),
-        KEY("Policy", "SharedExtents", set_shared, shared_extents, false),
+        KEY("Policy", "SharedExtents", set_bool, shared_extents, false),
         KEY("Policy", "BusyFiles", set_bool, busy_files, true),
         KEY("Budget", "MaxRate", set_rate, max_rate, true),
         KEY("Budget", "DailyWrites", set_amount, daily_writes, true),

@@ -139,15 +139,18 @@ static int sample_quiet(EngineJob *job, const XfsCommit *commit)
 /* The plan was made of an older map: is this still the region that it meant? */
 static bool region_is_as_planned(const EngineJob *job)
 {
-        uint64_t bytes = 0;
+        uint64_t bytes = 0, shared_bytes = 0;
 
         if (!job->map.complete || extent_map_any_unplaced(&job->map))
                 return false;
         for (size_t i = 0; i < job->map.n_extents; i++) {
                 if (job->map.extents[i].shared)
-                        return false;
+                        shared_bytes += job->map.extents[i].length;
                 bytes += job->map.extents[i].length;
         }
+        /* More than it was said to cost, which is nothing where sharing is a wall. */
+        if (shared_bytes > job->region.shared_bytes)
+                return false;
         return bytes >= job->region.bytes && extent_map_runs(&job->map) >= job->region.n_runs;
 }
 

@@ -203,6 +203,7 @@ RelocationOptions volume_relocation_options(const FsVolume *fs, const VolumeConf
                                 .max_region_runs = PLAN_REGION_RUNS,
                                 .bytes_per_run = plan_bytes_per_run(costs_seeks),
                                 .min_runs = config->min_extents,
+                                .unshare = config->shared_extents,
                         },
                 .reserve_bytes = amount_of(config->free_space_reserve, fs->xfs.total_bytes),
                 .max_rate = max_rate,

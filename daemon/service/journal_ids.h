@@ -10,6 +10,9 @@
 /* a file could not be moved, and nobody expected that */
 #define JOURNAL_ID_FILE_FAILED "3c2b149be6d5474985f093f7e45ffb47"
 
+/* a file is about to be moved that shares space with others, which takes space */
+#define JOURNAL_ID_FILE_UNSHARING "c4d0452214da4932b58f8c1c612f780d"
+
 /* a volume is looked after from now on */
 #define JOURNAL_ID_VOLUME_WATCHED "4549e7961c2147daa109ebc467b76266"
 

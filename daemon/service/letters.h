@@ -28,8 +28,8 @@ typedef enum RequestType {
         REQUEST_DROP,  /* gone: the host has unmounted it; not answered */
         REQUEST_LOOK,  /* candidate; REPLY_LOOKED */
         REQUEST_SWEEP, /* inventory, for one slice; REPLY_SWEPT */
-        REQUEST_MOVE,  /* candidate, dry_run, max_bytes; REPLY_PROGRESS as it goes, REPLY_MOVED at the end */
-        REQUEST_STOP,  /* the thread ends; REPLY_ENDED */
+        REQUEST_MOVE, /* candidate, dry_run, max_bytes; REPLY_UNSHARING, REPLY_PROGRESS as it goes, REPLY_MOVED at the end */
+        REQUEST_STOP, /* the thread ends; REPLY_ENDED */
 } RequestType;
 
 typedef struct Request {
@@ -54,6 +54,7 @@ typedef enum ReplyType {
         REPLY_LOOKED,
         REPLY_SWEPT,
         REPLY_PROGRESS,
+        REPLY_UNSHARING, /* candidate and result of a move that is about to begin and takes space */
         REPLY_MOVED,
         REPLY_ENDED,
         /* of the writer */

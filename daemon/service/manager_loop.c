@@ -106,7 +106,7 @@ static void on_reply(Manager *manager, Reply *reply)
         ServedDisk *disk = reply->sender != 0 ? manager_find_disk(manager, reply->sender) : NULL;
         ServedVolume *volume;
 
-        if (disk && reply->type != REPLY_PROGRESS)
+        if (disk && reply->type != REPLY_PROGRESS && reply->type != REPLY_UNSHARING)
                 disk->n_out--;
         if (!disk)
                 manager->n_errands--;
@@ -124,6 +124,11 @@ static void on_reply(Manager *manager, Reply *reply)
                 volume = manager_find_volume(manager, reply->volume);
                 if (volume)
                         volume->moving_bytes = reply->bytes_moved;
+                break;
+        case REPLY_UNSHARING:
+                volume = manager_find_volume(manager, reply->volume);
+                if (volume)
+                        manager_say_unsharing(manager, volume, reply);
                 break;
         case REPLY_MOVED:
                 manager_on_moved(manager, disk, reply);

@@ -203,6 +203,26 @@ void manager_say_file(Manager *manager, const ServedVolume *volume, const Reply 
         say(manager, record);
 }
 
+void manager_say_unsharing(Manager *manager, const ServedVolume *volume, const Reply *reply)
+{
+        _cleanup_free_ char *path = reply->candidate.path ? escape_text(reply->candidate.path) : NULL;
+        char inode[sizeof("inode ") + 20], bytes[BYTES_TEXT];
+        Record *record;
+
+        if (manager->n_records_this_hour++ >= FILE_RECORDS_MAX)
+                return;
+        (void)snprintf(inode, sizeof(inode), "inode %" PRIu64, reply->candidate.id.inode);
+        record = record_new(LOG_NOTICE, JOURNAL_ID_FILE_UNSHARING,
+                            "%s: moving it takes up to %s of space that it shares so far", path ? path : inode,
+                            format_bytes(reply->result.bytes_shared, bytes));
+        record_add(record, "DEFRAGD_VOLUME", "%s", volume->shown_path);
+        record_add(record, "DEFRAGD_INODE", "%" PRIu64, reply->candidate.id.inode);
+        if (path)
+                record_add(record, "DEFRAGD_PATH", "%s", path);
+        record_add(record, "DEFRAGD_BYTES", "%" PRIu64, reply->result.bytes_shared);
+        say(manager, record);
+}
+
 void manager_say_swept(Manager *manager, const ServedVolume *volume, const Inventory *inventory)
 {
         Record *record = record_new(LOG_INFO, JOURNAL_ID_SWEEP_FINISHED,

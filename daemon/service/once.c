@@ -191,11 +191,24 @@ static void once_watch_mounts(Once *once)
                 once_volume_recheck(once->volumes[i], &once->table);
 }
 
+/* SharedExtents=yes: what it costs is said before anything is moved. */
+static void once_say_sharing(Once *once, const Candidate *candidate, uint64_t shared_bytes)
+{
+        _cleanup_free_ char *path = escape_text(candidate->path ? candidate->path : "?");
+        char bytes[BYTES_TEXT];
+
+        report_hide_progress(&once->report);
+        log_notice("%s: moving it takes up to %s of space that it shares so far", path ? path : "?",
+                   format_bytes(shared_bytes, bytes));
+}
+
 /* Drives one relocation to its end. Returns 0 or -ENOMEM. */
 static int once_relocate(Once *once, OnceVolume *volume, const Candidate *candidate, RelocationResult *ret)
 {
         Relocation *relocation;
+        const RelocationResult *result;
         uint64_t wait_usec = 0;
+        bool said = volume->relocation.dry_run;
         int r;
 
         if (once->budget) {
@@ -207,9 +220,14 @@ static int once_relocate(Once *once, OnceVolume *volume, const Candidate *candid
         r = relocation_new(&volume->fs, once->copier, candidate, &volume->relocation, &relocation);
         if (r < 0)
                 return r;
+        result = relocation_result(relocation);
         for (;;) {
+                if (result->bytes_shared > 0 && !said) {
+                        once_say_sharing(once, candidate, result->bytes_shared);
+                        said = true;
+                }
                 report_progress(&once->report, once->n_visited, once->n_candidates, candidate->path,
-                                relocation_result(relocation)->bytes_moved);
+                                result->bytes_moved);
                 switch (relocation_step(relocation, &wait_usec)) {
                 case RELOCATION_AGAIN:
                 case RELOCATION_REGION:
@@ -218,7 +236,7 @@ static int once_relocate(Once *once, OnceVolume *volume, const Candidate *candid
                         once_wait(once, wait_usec);
                         break;
                 case RELOCATION_DONE:
-                        *ret = *relocation_result(relocation);
+                        *ret = *result;
                         relocation_free(relocation);
                         if (once->budget)
                                 once_budget_spent(once->budget, volume, ret->bytes_spent);
@@ -242,6 +260,7 @@ static void once_report(Once *once, const OnceVolume *volume, const Candidate *c
         file.extents_after = result->runs_after;
         file.bytes_moved = result->bytes_moved;
         file.bytes_planned = result->bytes_planned;
+        file.bytes_shared = result->bytes_shared;
         file.usec = result->usec;
         report_file(&once->report, &file);
 }

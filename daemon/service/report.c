@@ -192,6 +192,8 @@ static void file_as_json(Report *report, const ReportFile *file)
                 r = json_add_number(object, "bytes_moved", file->bytes_moved);
         if (r >= 0)
                 r = json_add_number(object, "usec", file->usec);
+        if (r >= 0 && file->bytes_shared > 0)
+                r = json_add_number(object, "bytes_shared", file->bytes_shared);
         write_json(report, object, r);
 }
 
@@ -220,7 +222,8 @@ static bool worth_a_line(const ReportFile *file)
 static void file_as_text(Report *report, const ReportFile *file)
 {
         _cleanup_free_ char *path = NULL, *line = NULL;
-        char reason_buffer[16], moved[BYTES_TEXT], usec[USEC_TEXT], extents[64] = "", work[96] = "";
+        char reason_buffer[16], moved[BYTES_TEXT], usec[USEC_TEXT], extents[64] = "", work[96] = "",
+                                                                    shared[96] = "";
         const char *why = reason_text(file, reason_buffer);
 
         path = escape_text(file->path);
@@ -236,9 +239,12 @@ static void file_as_text(Report *report, const ReportFile *file)
                                file->engine ? file->engine : "");
         else if (file->reason == SKIP_DRY_RUN)
                 (void)snprintf(work, sizeof(work), ", %s to move", format_bytes(file->bytes_planned, moved));
+        if (file->bytes_shared > 0)
+                (void)snprintf(shared, sizeof(shared), ", %s of it shared: %s more space used",
+                               format_bytes(file->bytes_shared, moved), moved);
 
-        if (!path || asprintf(&line, "%s: %s%s%s%s%s\n", path, outcome_name(file->outcome), why ? ":" : "",
-                              why ? why : "", extents, work) < 0) {
+        if (!path || asprintf(&line, "%s: %s%s%s%s%s%s\n", path, outcome_name(file->outcome), why ? ":" : "",
+                              why ? why : "", extents, work, shared) < 0) {
                 line = NULL;
                 report->error = -ENOMEM;
                 return;

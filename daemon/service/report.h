@@ -31,6 +31,7 @@ typedef struct ReportFile {
         uint64_t extents_before, extents_after;
         uint64_t bytes_moved;
         uint64_t bytes_planned; /* text of a dry run alone */
+        uint64_t bytes_shared;  /* what moving it takes of the free space for good; told where it is not 0 */
         uint64_t usec;
         bool named; /* by the person who started us: gets a line in any case */
 } ReportFile;

@@ -237,6 +237,7 @@ void manager_say_engine(Manager *manager, const ServedVolume *volume, const Repl
 void manager_say_stopped(Manager *manager, const ServedVolume *volume);
 void manager_say_hold(Manager *manager, const ServedVolume *volume);
 void manager_say_file(Manager *manager, const ServedVolume *volume, const Reply *reply);
+void manager_say_unsharing(Manager *manager, const ServedVolume *volume, const Reply *reply);
 void manager_say_swept(Manager *manager, const ServedVolume *volume, const Inventory *inventory);
 void manager_say_lost(Manager *manager);
 void manager_say_stuck(Manager *manager, const ServedDisk *disk, uint64_t usec);

@@ -243,12 +243,28 @@ static void move_progress(Worker *worker, const WorkerVolume *volume, const Relo
         worker_reply(worker, reply);
 }
 
+/* SharedExtents=yes: what it costs is told before anything is moved. */
+static void move_costs_space(Worker *worker, const WorkerVolume *volume, const Candidate *candidate,
+                             const RelocationResult *result)
+{
+        Reply *reply = reply_new(REPLY_UNSHARING, volume->serial);
+
+        if (!reply) /* the record of the move says it, too */
+                return;
+        reply->candidate.id = candidate->id;
+        reply->candidate.path = candidate->path ? strdup(candidate->path) : NULL;
+        reply->result = *result;
+        worker_reply(worker, reply);
+}
+
 /* Drives the step machine to its end. */
 static void move_file(Worker *worker, WorkerVolume *volume, const Request *request, RelocationResult *ret)
 {
         RelocationOptions options = volume_relocation_options(&volume->fs, volume->settings, false);
         Relocation *relocation;
+        const RelocationResult *result;
         uint64_t wait_usec = 0;
+        bool told = request->dry_run;
         int r = 0;
 
         options.dry_run = request->dry_run;
@@ -262,8 +278,13 @@ static void move_file(Worker *worker, WorkerVolume *volume, const Request *reque
                 settle(ret, r);
                 return;
         }
+        result = relocation_result(relocation);
         for (;;) {
                 worker_at_step(worker);
+                if (result->bytes_shared > 0 && !told) {
+                        move_costs_space(worker, volume, &request->candidate, result);
+                        told = true;
+                }
                 switch (relocation_step(relocation, &wait_usec)) {
                 case RELOCATION_AGAIN:
                         break;
@@ -276,7 +297,7 @@ static void move_file(Worker *worker, WorkerVolume *volume, const Request *reque
                                        &worker->cancel);
                         break;
                 case RELOCATION_DONE:
-                        *ret = *relocation_result(relocation);
+                        *ret = *result;
                         relocation_free(relocation);
                         return;
                 }

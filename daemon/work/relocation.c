@@ -254,6 +254,7 @@ static void relocation_take(Relocation *relocation, Assessment *assessment, bool
         if (first) {
                 result->runs_before = relocation->plan.runs_before;
                 result->bytes_planned = relocation->plan.bytes;
+                result->bytes_shared = relocation->plan.shared_bytes;
         }
 }
 

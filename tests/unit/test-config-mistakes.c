@@ -64,9 +64,8 @@ static void a_file_that_cannot_be_read_stops_everything(void **state)
 static void what_only_says_when_or_is_narrowest_by_default_stops_nothing(void **state)
 {
         static const char *const texts[] = {
-                "[Policy]\nSettleSec=long",    "[Policy]\nSettleSec=infinity", "[Policy]\nExecutables=nope",
-                "[Policy]\nSharedExtents=yes", "[Policy]\nSharedExtents=nope", "[Schedule]\nSweepSec=1s",
-                "[Schedule]\nSweepSec=often",
+                "[Policy]\nSettleSec=long",     "[Policy]\nSettleSec=infinity", "[Policy]\nExecutables=nope",
+                "[Policy]\nSharedExtents=nope", "[Schedule]\nSweepSec=1s",      "[Schedule]\nSweepSec=often",
         };
 
         (void)state;
@@ -98,7 +97,7 @@ static void any_mistake_in_its_section_breaks_that_volume_alone(void **state)
 {
         static const char *const lines[] = {
                 "Enabled=nope",      "SettleSec=long", "MinFileSize=big", "Executables=nope",
-                "SharedExtents=yes", "MaxRate=slow",   "Hours=night",     "SweepSec=1s",
+                "SharedExtents=2",   "MaxRate=slow",   "Hours=night",     "SweepSec=1s",
                 "Exclude=relative",  "NoSuchKey=1",    "enabled=no",      "DailyWrites=lot",
                 "OnBattery=perhaps",
         };

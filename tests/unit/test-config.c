@@ -44,7 +44,7 @@ static void every_key_can_be_set(void **state)
         put(CONF, "# comment\n; comment\n\n"
                   "[Policy]\nMinFileSize=1M\n  MinExtents = 8 \r\nExclude=/srv/cache/**\n"
                   "SolidState=No\nExecutables=on\n"
-                  "Enabled=observe\nSettleSec=1min 30s\nSharedExtents=off\nBusyFiles=0\n"
+                  "Enabled=observe\nSettleSec=1min 30s\nSharedExtents=yes\nBusyFiles=0\n"
                   "[Schedule]\nHours=Sat,Sun 00:00-24:00\nSweepSec=infinity\n"
                   "[Budget]\nDailyWrites=20G\nOnBattery=true\nMaxRate=50M\nFreeSpaceReserve=10G");
         config = load(0);
@@ -59,7 +59,7 @@ static void every_key_can_be_set(void **state)
         assert_int_equal(set->free_space_reserve.value, 10 * GIB);
         assert_int_equal(set->enabled, ENABLED_OBSERVE);
         assert_int_equal(set->settle_usec, 90 * USEC_PER_SEC);
-        assert_false(set->shared_extents);
+        assert_true(set->shared_extents);
         assert_false(set->busy_files);
         assert_true(set->daily_writes_is_set);
         assert_false(set->daily_writes.is_permille);

@@ -199,8 +199,10 @@ static void model_carry_out(Model *model, const Plan *plan, uint64_t block_bytes
                 size_t to = from + plan->regions[i].length / block_bytes;
 
                 for (size_t at = from; at < to && at < model->n_blocks; at++)
-                        if (is_placed(&model->blocks[at]))
+                        if (is_placed(&model->blocks[at])) {
                                 model->blocks[at].physical = model->next_physical++;
+                                model->blocks[at].shared = false;
+                        }
                 model->next_physical += 1 + random_below(3);
         }
 }
@@ -212,7 +214,7 @@ static void check_region(const Model *model, const PlanLimits *limits, const Reg
 {
         uint64_t block_bytes = limits->block_bytes;
         uint64_t eof_bytes = u64_align_up(model->size_bytes, block_bytes);
-        uint64_t placed = 0, written = 0, within = 0;
+        uint64_t placed = 0, written = 0, shared = 0, within = 0;
         size_t from = region->offset / block_bytes, to = from + region->length / block_bytes;
         uint32_t first_run, last_run;
 
@@ -235,16 +237,19 @@ static void check_region(const Model *model, const PlanLimits *limits, const Reg
         }
 
         for (size_t i = from; i < to; i++) {
-                PROPERTY(model->blocks[i].state != UNPLACED && !model->blocks[i].shared);
+                PROPERTY(model->blocks[i].state != UNPLACED);
+                PROPERTY(limits->unshare || !model->blocks[i].shared);
                 if (!is_placed(&model->blocks[i]))
                         continue;
                 placed++;
                 written += model->blocks[i].state == WRITTEN;
+                shared += model->blocks[i].shared;
                 if (!limits->whole_file)
                         PROPERTY(run_blocks[run_of[i]] * block_bytes < limits->bytes_per_run);
         }
         PROPERTY(region->bytes == placed * block_bytes);
         PROPERTY(region->written_bytes == written * block_bytes);
+        PROPERTY(region->shared_bytes == shared * block_bytes);
         first_run = limits->whole_file ? 1 : run_of[from];
         last_run = limits->whole_file ? region->n_runs : run_of[to - 1];
         for (uint32_t run = first_run; run <= last_run; run++)
@@ -277,7 +282,7 @@ static bool model_has_region(const Model *model, const PlanLimits *limits, const
                         parted[run_of[i]] = true;
                 wall = false;
                 run = run_of[i];
-                if (model->blocks[i].shared || run_blocks[run] * block_bytes >= good)
+                if ((model->blocks[i].shared && !limits->unshare) || run_blocks[run] * block_bytes >= good)
                         fixed[run] = true;
         }
         if (!model->complete)
@@ -313,7 +318,10 @@ static void check_blame(const Model *model, const PlanLimits *limits, const Plan
                 unshared.blocks[i].shared = false;
         }
         without = model_plan(&unshared, limits);
-        PROPERTY(plan->blocked_by_sharing == (plan->n_regions == 0 && without.n_regions > 0));
+        PROPERTY(plan->blocked_by_sharing ==
+                 (!limits->unshare && plan->n_regions == 0 && without.n_regions > 0));
+        /* Where it does not count it changes nothing. */
+        PROPERTY(!limits->unshare || (without.n_regions == plan->n_regions && without.bytes == plan->bytes));
         plan_done(&without);
         free(unshared.blocks);
 }
@@ -324,7 +332,7 @@ static size_t check_file(Model *model, const PlanLimits *limits)
 {
         uint32_t *run_of = calloc(model->n_blocks + 1, sizeof(*run_of));
         uint64_t *run_blocks = calloc(model->n_blocks + 2, sizeof(*run_blocks));
-        uint64_t end = 0, gain = 0, bytes = 0;
+        uint64_t end = 0, gain = 0, bytes = 0, shared = 0;
         uint32_t n_before, n_after;
         Plan plan, again;
         size_t n_regions;
@@ -345,7 +353,9 @@ static size_t check_file(Model *model, const PlanLimits *limits)
                 check_region(model, limits, &plan.regions[i], run_of, run_blocks);
                 gain += plan.regions[i].gain;
                 bytes += plan.regions[i].bytes;
+                shared += plan.regions[i].shared_bytes;
         }
+        PROPERTY(plan.shared_bytes == shared);
         PROPERTY(plan.runs_after == n_before - gain);
         PROPERTY(plan.bytes == bytes);
         if (!model->complete && n_regions > 0) {
@@ -394,6 +404,7 @@ static void every_plan_for_a_small_file_keeps_its_promises(void **state)
                                 block * (1 + random_below(random_chance(50) ? 6 : 40)) + random_below(block),
                         .min_runs = random_chance(90) ? 0 : random_below(8),
                         .whole_file = random_chance(15),
+                        .unshare = random_chance(30),
                 };
                 size_t n_regions;
                 Model model;
@@ -499,6 +510,7 @@ static void a_nonsensical_map_gives_a_plan_that_stays_inside_the_file(void **sta
                         .bytes_per_run = hostile_u64(),
                         .min_runs = random_chance(80) ? 0 : hostile_u64(),
                         .whole_file = random_chance(20),
+                        .unshare = random_chance(30),
                 };
                 size = hostile_u64();
                 eof = u64_align_up(size, limits.block_bytes);

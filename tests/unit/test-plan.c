@@ -190,6 +190,23 @@ static void shared_extents_are_walls(void **state)
         assert_drawn("ABC", " s", "   ");
 }
 
+static void what_may_be_unshared_is_moved_and_counted(void **state)
+{
+        PlanLimits limits = drawn;
+        Extent extents[DRAWING_BLOCKS];
+        ExtentMap map = map_of_drawing("ABCDE", "  s s", extents);
+        Plan plan;
+
+        (void)state;
+        limits.unshare = true;
+        assert_planned(&limits, 5 * BLOCK, "ABCDE", "  s s", "11111");
+        assert_int_equal(plan_make(&map, 5 * BLOCK, &limits, &plan), 0);
+        assert_int_equal(plan.regions[0].shared_bytes, 2 * BLOCK);
+        assert_int_equal(plan.shared_bytes, 2 * BLOCK);
+        assert_false(plan.blocked_by_sharing);
+        plan_done(&plan);
+}
+
 static void a_run_that_is_partly_shared_is_not_cut(void **state)
 {
         (void)state;
@@ -371,8 +388,8 @@ static void a_whole_file_with_any_wall_stays(void **state)
 static void the_numbers_of_a_plan_say_what_it_does(void **state)
 {
         static const Region expected[] = {
-                {0, 5 * BLOCK, 4 * BLOCK, 3 * BLOCK, 3, 2},
-                {13 * BLOCK, 2 * BLOCK, 2 * BLOCK, BLOCK, 2, 1},
+                {0, 5 * BLOCK, 4 * BLOCK, 3 * BLOCK, 0, 3, 2},
+                {13 * BLOCK, 2 * BLOCK, 2 * BLOCK, BLOCK, 0, 2, 1},
         };
         Extent extents[DRAWING_BLOCKS];
         ExtentMap map = map_of_drawing("AbB.CDDDDDDDDEf", "", extents);
@@ -525,6 +542,7 @@ int main(void)
                 cmocka_unit_test(good_runs_stay_and_part_the_bad),
                 cmocka_unit_test(nothing_is_moved_for_less_than_it_costs),
                 cmocka_unit_test(shared_extents_are_walls),
+                cmocka_unit_test(what_may_be_unshared_is_moved_and_counted),
                 cmocka_unit_test(a_run_that_is_partly_shared_is_not_cut),
                 cmocka_unit_test(what_has_no_address_is_a_wall),
                 cmocka_unit_test(what_lies_behind_eof_is_not_planned),
