@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Three sums. */
+/* A few sums. */
 
 #include "base/number.h"
 #include "decide/budget.h"
@@ -9,6 +9,10 @@
  * long it is busy. */
 #define FLASH_PERMILLE 20
 #define DISK_PERMILLE  100
+
+/* To store a charge takes two flushes; a quarter of a gibibyte takes seconds to move on the fastest disk. */
+#define LUMP_BYTES  (256 * MIB)
+#define LUMPS_A_DAY 8
 
 uint64_t budget_daily_bytes(bool is_set, Amount daily_writes, bool rotational, uint64_t volume_bytes)
 {
@@ -24,6 +28,11 @@ uint64_t budget_left(const DailyBudget *budget, int64_t day, uint64_t limit_byte
         if (budget->day < day)
                 return limit_bytes;
         return limit_bytes - u64_min(limit_bytes, budget->charged_bytes);
+}
+
+uint64_t budget_lump(uint64_t need_bytes, uint64_t left_bytes, uint64_t limit_bytes)
+{
+        return u64_min(left_bytes, u64_max(need_bytes, u64_min(LUMP_BYTES, limit_bytes / LUMPS_A_DAY)));
 }
 
 void budget_charge(DailyBudget *budget, int64_t day, uint64_t n_bytes)

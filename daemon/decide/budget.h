@@ -23,6 +23,10 @@ uint64_t budget_daily_bytes(bool is_set, Amount daily_writes, bool rotational, u
  * does not go away. BYTES_INFINITY as limit is never used up. */
 uint64_t budget_left(const DailyBudget *budget, int64_t day, uint64_t limit_bytes);
 
+/* How much to charge at once of what is left, when at least need_bytes of it are wanted: a lump, so that one store of the charge does
+ * for many files. A crash loses it: it is never more than an eighth of a day's limit, or what is needed. */
+uint64_t budget_lump(uint64_t need_bytes, uint64_t left_bytes, uint64_t limit_bytes);
+
 /* Charges n_bytes on day; a new day begins at nothing. Saturates. */
 void budget_charge(DailyBudget *budget, int64_t day, uint64_t n_bytes);
 

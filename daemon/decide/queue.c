@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A table of entries by identity and three heaps over them:
+/* A table of entries by identity and four heaps over them:
  *
  *     best    WAITING, and their time has come: what is worth most first
  *     worst   WAITING, whether or not: what is worth least first, to make room
- *     due     everything that waits for a time, WAITING or COOLING: soonest first
+ *     due     WAITING, and their time has not come: soonest first
+ *     cooling COOLING: what is soonest over first
  *
- * RUNNING entries are in none. When the queue is full of entries that wait, a newcomer displaces the one that is worth least if that
- * is worth less; when it is full of entries that cool down, the one that is nearest to its end goes. */
+ * RUNNING entries are in none. When the queue is full, and more than half of it cools down, the one that is nearest to its end goes for a
+ * newcomer: else a busy day would end with the queue full of what is done. Otherwise a newcomer displaces the one that is worth least of
+ * those that wait, if that is worth less. */
 
 #include <assert.h>
 #include <errno.h>
@@ -47,7 +49,7 @@ typedef struct QueueItem {
 
 struct Queue {
         QueueItem *table;
-        Heap best, worst, due;
+        Heap best, worst, due, cooling;
         size_t max_entries;
         size_t n_running;
         uint64_t n_dropped;
@@ -93,6 +95,7 @@ Queue *queue_new(size_t max_entries)
         queue->best = (Heap){.order = order_best, .place_offset = offsetof(QueueEntry, best_place)};
         queue->worst = (Heap){.order = order_worst, .place_offset = offsetof(QueueEntry, worst_place)};
         queue->due = (Heap){.order = order_due, .place_offset = offsetof(QueueEntry, due_place)};
+        queue->cooling = (Heap){.order = order_due, .place_offset = offsetof(QueueEntry, cooling_place)};
         return queue;
 }
 
@@ -111,6 +114,7 @@ static void take_out_of_heaps(Queue *queue, QueueEntry *entry)
         heap_remove(&queue->best, entry);
         heap_remove(&queue->worst, entry);
         heap_remove(&queue->due, entry);
+        heap_remove(&queue->cooling, entry);
 }
 
 /* Into the heaps that its state and its time ask for. Returns 0 or -ENOMEM, and then it is in none. */
@@ -121,7 +125,9 @@ static int put_into_heaps(Queue *queue, QueueEntry *entry, uint64_t now_usec)
         take_out_of_heaps(queue, entry);
         if (entry->state == QUEUE_RUNNING)
                 return 0;
-        if (entry->state == QUEUE_COOLING || entry->not_before_usec > now_usec)
+        if (entry->state == QUEUE_COOLING)
+                r = heap_add(&queue->cooling, entry);
+        else if (entry->not_before_usec > now_usec)
                 r = heap_add(&queue->due, entry);
         else
                 r = heap_add(&queue->best, entry);
@@ -166,6 +172,7 @@ Queue *queue_free(Queue *queue)
         heap_done(&queue->best);
         heap_done(&queue->worst);
         heap_done(&queue->due);
+        heap_done(&queue->cooling);
         free(queue);
         return NULL;
 }
@@ -175,22 +182,19 @@ static void let_in(Queue *queue, uint64_t now_usec)
 {
         QueueEntry *entry;
 
-        while ((entry = heap_first(&queue->due)) && entry->not_before_usec <= now_usec) {
-                QueueItem *item = (QueueItem *)entry;
-
-                if (entry->state == QUEUE_COOLING && !entry->offered_again) {
-                        forget(queue, item);
+        while ((entry = heap_first(&queue->cooling)) && entry->not_before_usec <= now_usec) {
+                if (!entry->offered_again) {
+                        forget(queue, (QueueItem *)entry);
                         continue;
                 }
-                /* One that only waited is the same in a ledger. */
-                if (entry->state == QUEUE_COOLING) {
-                        entry->state = QUEUE_WAITING;
-                        entry->offered_again = false;
-                        queue->generation++;
-                }
-                if (put_into_heaps(queue, entry, now_usec) < 0)
-                        forget(queue, item);
+                entry->state = QUEUE_WAITING;
+                entry->offered_again = false;
+                replace(queue, (QueueItem *)entry, now_usec);
         }
+        /* To have waited changes nothing for a ledger. */
+        while ((entry = heap_first(&queue->due)) && entry->not_before_usec <= now_usec)
+                if (put_into_heaps(queue, entry, now_usec) < 0)
+                        forget(queue, (QueueItem *)entry);
 }
 
 /* --- offers --- */
@@ -203,13 +207,15 @@ static bool make_room(Queue *queue, const QueueEntry *offer)
         if (HASH_COUNT(queue->table) < queue->max_entries)
                 return true;
         victim = heap_first(&queue->worst);
-        if (victim && order_best(offer, victim) >= 0)
-                return false;
-        if (!victim)
-                victim = heap_first(&queue->due);
-        if (!victim)
-                return false;
-        queue->n_dropped++;
+        if (victim && queue->cooling.n_items <= queue->max_entries / 2) {
+                if (order_best(offer, victim) >= 0)
+                        return false;
+                queue->n_dropped++;
+        } else {
+                victim = heap_first(&queue->cooling);
+                if (!victim)
+                        return false;
+        }
         forget(queue, (QueueItem *)victim);
         return true;
 }
@@ -229,7 +235,8 @@ static int add_new(Queue *queue, const QueueEntry *entry, uint64_t bound_usec, u
                 return -ENOMEM;
         item->entry = *entry;
         item->bound_usec = bound_usec;
-        item->entry.best_place = item->entry.worst_place = item->entry.due_place = HEAP_NOWHERE;
+        item->entry.best_place = item->entry.worst_place = HEAP_NOWHERE;
+        item->entry.due_place = item->entry.cooling_place = HEAP_NOWHERE;
         HASH_ADD(hh, queue->table, entry.id.inode, sizeof(item->entry.id.inode), item);
         if (!item->hh.tbl) {
                 free(item);
@@ -419,35 +426,23 @@ void queue_resize(Queue *queue, FileId id, uint64_t size_bytes)
                 item->entry.size_bytes = size_bytes;
 }
 
-void queue_distrust_names(Queue *queue)
-{
-        QueueItem *item, *next;
-
-        HASH_ITER(hh, queue->table, item, next)
-        {
-                item->entry.names_checked = false;
-        }
-}
-
-void queue_forget(Queue *queue, FileId id)
-{
-        QueueItem *item = find(queue, id);
-
-        if (item && file_id_equal(item->entry.id, id))
-                forget(queue, item);
-}
-
 /* --- questions --- */
 
 uint64_t queue_next_usec(Queue *queue, uint64_t now_usec)
 {
+        Heap *const timed[] = {&queue->due, &queue->cooling};
+        uint64_t next_usec = UINT64_MAX;
         const QueueEntry *entry;
 
         let_in(queue, now_usec);
         if (queue->best.n_items > 0)
                 return now_usec;
-        entry = heap_first(&queue->due);
-        return entry ? entry->not_before_usec : UINT64_MAX;
+        for (size_t i = 0; i < ELEMENTS(timed); i++) {
+                entry = heap_first(timed[i]);
+                if (entry)
+                        next_usec = u64_min(next_usec, entry->not_before_usec);
+        }
+        return next_usec;
 }
 
 size_t queue_n_ready(Queue *queue, uint64_t now_usec)

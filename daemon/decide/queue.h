@@ -37,7 +37,7 @@ typedef struct QueueEntry {
         uint64_t not_before_usec;
         uint32_t n_conflicts; /* in a row: busy or changed */
         bool offered_again;   /* while it was running or cooling */
-        size_t best_place, due_place, worst_place;
+        size_t best_place, worst_place, due_place, cooling_place;
 } QueueEntry;
 
 typedef struct Queue Queue;
@@ -51,8 +51,8 @@ Queue *queue_free(Queue *queue);
 #define QUEUE_DROPPED 2 /* the queue is full of better ones */
 
 /* Takes over offer->name when it returns 0 or more. not_before_usec of the offer is when it may be done first (0:
- * now); state, n_conflicts are looked at only by queue_restore(). When it makes room by dropping another entry, that one is counted
- * in queue_n_dropped(). Returns 0, QUEUE_*, -ENOMEM. */
+ * now); state, n_conflicts are looked at only by queue_restore(). When the offer is dropped, or another entry that waits
+ * for it, that one is counted in queue_n_dropped(). Returns 0, QUEUE_*, -ENOMEM. */
 int queue_offer(Queue *queue, QueueEntry *offer, uint64_t now_usec);
 
 /* The same for what a ledger remembers: state (RUNNING becomes WAITING), not_before_usec and n_conflicts are kept. */
@@ -76,12 +76,6 @@ void queue_finish(Queue *queue, FileId id, Outcome outcome, Reason reason, bool 
 
 /* A RUNNING entry has turned out to be of another size. */
 void queue_resize(Queue *queue, FileId id, uint64_t size_bytes);
-
-/* Exclude= says something else now: no entry's names are checked any more. */
-void queue_distrust_names(Queue *queue);
-
-/* Takes it out whatever its state. */
-void queue_forget(Queue *queue, FileId id);
 
 /* When queue_pop_best() may next have something that it has not now: a time, or UINT64_MAX. Forgets what has cooled
  * down. */

@@ -83,6 +83,20 @@ static void sweep_end(ServedVolume *volume, uint64_t now_usec)
         volume->sweep_phase = INVENTORY_NONE;
 }
 
+bool manager_has_left_out(ServedVolume *volume, uint64_t now_usec)
+{
+        const uint64_t n_dropped = queue_n_dropped(volume->queue);
+
+        if (!volume->sweep_left_out && n_dropped == volume->n_dropped)
+                return false;
+        if (queue_n_ready(volume->queue, now_usec) > 0 ||
+            queue_n_waiting(volume->queue) > SERVED_QUEUE_MAX / 2)
+                return false;
+        volume->sweep_left_out = false;
+        volume->n_dropped = n_dropped;
+        return true;
+}
+
 static bool is_fatal(int error)
 {
         return error == -EIO || error == -EUCLEAN || error == -ESHUTDOWN;
@@ -124,6 +138,7 @@ void manager_on_swept(Manager *manager, ServedDisk *disk, Reply *reply)
                 return;
         }
         offer_found(manager, volume);
+        volume->sweep_left_out = volume->inventory->n_dropped > 0;
         manager_say_swept(manager, volume, volume->inventory);
         sweep_end(volume, now_usec);
         volume->sweep_finished_sec = (int64_t)(clock_realtime_nsec() / NSEC_PER_SEC);

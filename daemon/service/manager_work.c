@@ -16,10 +16,6 @@
 #include "facts/power.h"
 #include "service/served.h"
 
-/* A ledger takes two flushes; a quarter of a gibibyte takes seconds to move on the fastest disk. A crash loses a lump: never more than
- * an eighth of a day's. */
-#define LUMPS_A_DAY      8
-#define LUMP_BYTES       (256 * MIB)
 /* After ENOSPC: somebody has to make room, and that takes hours rather than minutes. */
 #define SPACE_HOLD_USEC  (6 * 3600 * USEC_PER_SEC)
 #define BLOCK_BYTES_MAX  (64 * KIB)
@@ -185,11 +181,9 @@ static bool try_move(Manager *manager, ServedVolume *volume, const LocalTime *no
         left_bytes = budget_left(&volume->budget, now->day, limit_bytes);
         cost_bytes = cost_of(entry->size_bytes);
         if (volume->prepaid_bytes < cost_bytes && left_bytes > 0) {
-                const uint64_t lump_bytes = u64_min(LUMP_BYTES, limit_bytes / LUMPS_A_DAY);
-                const uint64_t want_bytes = u64_max(cost_bytes - volume->prepaid_bytes, lump_bytes);
-
                 put_back(volume, entry->id, now_usec, now_usec);
-                charge(manager, volume, now->day, u64_min(left_bytes, want_bytes));
+                charge(manager, volume, now->day,
+                       budget_lump(cost_bytes - volume->prepaid_bytes, left_bytes, limit_bytes));
                 return false;
         }
         return send_move(volume, entry, volume->prepaid_bytes, now_usec) >= 0;
@@ -310,6 +304,8 @@ static uint64_t attend_volume(Manager *manager, ServedVolume *volume, const Loca
 
         *ret_sent = false;
         volume->is_paced = false;
+        if (manager_has_left_out(volume, now_usec))
+                volume->sweep_wanted = true;
         if (volume->sweep_wanted)
                 volume->sweep_due_usec = u64_min(volume->sweep_due_usec, volume->sweep_again_usec);
         if (!volume->sweep_running && now_usec >= volume->sweep_due_usec)

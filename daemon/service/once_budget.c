@@ -19,9 +19,6 @@
 #include "work/ledger.h"
 
 #define STATE_DIRECTORY "/var/lib/defragd"
-/* As the service does: a ledger for each file would cost more than the file. */
-#define LUMP_BYTES      (256 * MIB)
-#define LUMPS_A_DAY     8
 
 typedef struct Lump {
         char uuid[37];
@@ -157,9 +154,7 @@ int once_budget_take(OnceBudget *budget, const OnceVolume *volume, uint64_t size
         budget_redate(&charged, day);
         left_bytes = budget->lost ? 0 : budget_left(&charged, day, limit_bytes);
         if (lump->left_bytes < size_bytes && left_bytes > 0) {
-                want_bytes = u64_max(size_bytes - lump->left_bytes,
-                                     u64_min(LUMP_BYTES, limit_bytes / LUMPS_A_DAY));
-                want_bytes = u64_min(left_bytes, want_bytes);
+                want_bytes = budget_lump(size_bytes - lump->left_bytes, left_bytes, limit_bytes);
                 budget_charge(&charged, day, want_bytes);
                 known->budget_day = charged.day;
                 known->budget_charged_bytes = charged.charged_bytes;

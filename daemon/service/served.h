@@ -86,6 +86,8 @@ typedef struct ServedVolume {
         uint64_t sweep_begun_usec; /* 0: no slice of it was sent yet */
         uint64_t sweep_again_usec; /* one more that is wanted: not before */
         bool sweep_wanted;         /* one more: something may have been missed */
+        bool sweep_left_out;       /* more was found than there was room for */
+        uint64_t n_dropped;        /* of the queue when that was last looked for */
         bool sweep_running;
         uint64_t sweep_due_usec; /* the next one, by SweepSec= */
         uint64_t slice_due_usec; /* the next slice of a running one */
@@ -206,6 +208,8 @@ void manager_begin_sweep(ServedVolume *volume);
 /* Returns 0 or -ENOMEM. */
 int manager_send_slice(ServedVolume *volume, uint64_t now_usec);
 void manager_on_swept(Manager *manager, ServedDisk *disk, Reply *reply);
+/* True once when all is done that can be, and more was found than there was room for: a sweep finds it again. */
+bool manager_has_left_out(ServedVolume *volume, uint64_t now_usec);
 
 /* --- manager_ledger.c: what is remembered --- */
 

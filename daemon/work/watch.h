@@ -70,9 +70,5 @@ size_t watch_table_n_files(const WatchTable *table);
 /* Is the file waiting there? */
 bool watch_table_has(const WatchTable *table, uint64_t fsid, FileId id);
 
-/* Calls on_file for every file that has not settled: what a ledger has to keep as "look at it". */
-void watch_table_for_each(const WatchTable *table, void (*on_file)(const WatchFile *file, void *userdata),
-                          void *userdata);
-
 /* Forgets the files of a volume. */
 void watch_table_forget(WatchTable *table, uint64_t fsid);

@@ -176,17 +176,6 @@ bool watch_table_has(const WatchTable *table, uint64_t fsid, FileId id)
         return find(table, fsid, id) != NULL;
 }
 
-void watch_table_for_each(const WatchTable *table, void (*on_file)(const WatchFile *file, void *userdata),
-                          void *userdata)
-{
-        WatchEntry *entry, *next;
-
-        HASH_ITER(hh, table->entries, entry, next)
-        {
-                on_file(&entry->file, userdata);
-        }
-}
-
 void watch_table_forget(WatchTable *table, uint64_t fsid)
 {
         WatchEntry *entry, *next;

@@ -6,55 +6,16 @@
 # ROOTS: bookworm trixie
 # ASAN: no
 
-. "$(dirname "$0")/../lib/scratch.sh"
-. "$(dirname "$0")/../lib/roots.sh"
-. "$(dirname "$0")/../lib/booted.sh"
+. "$(dirname "$0")/../lib/unit.sh"
 test_begin "$@"
 
+# Longer than it takes to write the files of a test.
 SETTLE=2
 V=/srv/volume
-# The volume as it is mounted inside, seen from here.
-inside()
-{
-        echo "/proc/$BOOTED_INIT/root$V"
-}
 
 config()
 {
-        {
-                printf '[Policy]\nEnabled=no\nSolidState=yes\nMinFileSize=4K\nSettleSec=%ss\n' "$SETTLE"
-                printf '[Budget]\nOnBattery=yes\nDailyWrites=infinity\n[Volume %s]\nEnabled=yes\n' "$V"
-                (($# == 0)) || printf '%s\n' "$@"
-        } >"$BOOTED/etc/defragd/defragd.conf"
-}
-
-property()
-{
-        in_booted systemctl show --property="$1" --value defragd.service
-}
-
-status_is()
-{
-        property StatusText | grep --quiet --extended-regexp -- "$1"
-}
-
-# journal [OPTION...]: its records.
-journal()
-{
-        in_booted journalctl --sync
-        in_booted journalctl --no-pager --quiet --unit=defragd.service "$@"
-}
-
-journal_has()
-{
-        journal --output=cat >"$OUT"
-        grep --quiet --extended-regexp -- "$1" "$OUT"
-}
-
-# expect SECONDS COMMAND...
-expect()
-{
-        wait_until $(($1 * 5)) "${@:2}" || fail "after $(($1 * 5)) s still not: ${*:2}; $(property StatusText)"
+        unit_config "[Volume $V]" Enabled=yes "$@"
 }
 
 moved()
@@ -65,7 +26,6 @@ moved()
 volume_make volume exchange 1G
 booted_begin
 booted_volume volume
-mkdir -p "$BOOTED/etc/defragd"
 config
 in_booted systemctl enable --quiet --now defragd.service || fail "does not start: $(journal)"
 [[ $(property ActiveState) == active && $(property Type) == notify ]] || fail "not active"
@@ -74,13 +34,13 @@ expect 5 status_is '^1 volume watched, 0 files waiting'
 
 # --- found, moved, told ---
 
-fragment --files=4 --size=4M "$(inside)"
-remember files "$(inside)"/file*
+fragment --files=4 --size=4M "$(inside "$V")"
+remember files "$(inside "$V")"/file*
 start=${EPOCHREALTIME/./}
 expect $((SETTLE + 10)) moved 4
 echo "moved $(((${EPOCHREALTIME/./} - start) / 1000)) ms after the last was written (SettleSec=${SETTLE}s)"
 expect_same files
-(($(runs "$(inside)"/file*) <= 4)) || fail "$(extents "$(inside)"/file*)"
+(($(runs "$(inside "$V")"/file*) <= 4)) || fail "$(extents "$(inside "$V")"/file*)"
 in_booted systemctl status --no-pager --full defragd.service | sed 's/^/  | /'
 in_booted systemctl status --no-pager --full defragd.service | grep -q 'Status: "1 volume watched, 0 files waiting; 4 files moved: 16.0 MiB' ||
         fail "systemctl status does not say it"
@@ -108,11 +68,11 @@ sleep $((SETTLE + 4))
 # --- restarts, with events in between ---
 
 for how in kill restart; do
-        fragment --files=2 --size=4M --name="before-$how" "$(inside)"
+        fragment --files=2 --size=4M --name="before-$how" "$(inside "$V")"
         if [[ $how == kill ]]; then
                 pid=$(property MainPID)
                 in_booted systemctl kill --signal=KILL defragd.service
-                fragment --files=2 --size=4M --name="between-$how" "$(inside)"
+                fragment --files=2 --size=4M --name="between-$how" "$(inside "$V")"
                 expect 12 eval '[[ $(property ActiveState) == active && $(property MainPID) != '"$pid"' ]]'
         else
                 in_booted systemctl restart defragd.service
@@ -134,12 +94,12 @@ pid=$(property MainPID)
 in_booted sh -c "kill -STOP $pid"
 expect 15 eval '[[ $(property ActiveState) == active && $(property MainPID) != '"$pid"' ]]'
 journal_has 'Watchdog timeout' || fail "$(journal --lines=20)"
-fragment --files=1 --size=4M --name=after-watchdog "$(inside)"
+fragment --files=1 --size=4M --name=after-watchdog "$(inside "$V")"
 expect $((SETTLE + 12)) moved 1
 
 # A frozen volume is no reason: three times the watchdog's span, and no restart.
 pid=$(property MainPID)
-fragment --files=2 --size=4M --name=frozen "$(inside)"
+fragment --files=2 --size=4M --name=frozen "$(inside "$V")"
 in_booted fsfreeze --freeze "$V"
 expect 20 status_is "$V: no answer"
 sleep 10
@@ -157,7 +117,7 @@ journal_has 'defragd.conf:11: Invalid value, ignoring: MaxRate=fast' || fail "th
 config 'Enabled=observe'
 in_booted systemctl reload defragd.service || fail "a reload without a mistake: $(journal --lines=10)"
 journal_has 'The configuration was read anew' || fail "$(journal --lines=10)"
-fragment --files=1 --size=4M --name=observed "$(inside)"
+fragment --files=1 --size=4M --name=observed "$(inside "$V")"
 expect $((SETTLE + 10)) status_is '1 would be moved'
 config
 in_booted systemctl reload defragd.service
@@ -165,8 +125,8 @@ in_booted systemctl reload defragd.service
 # --- names ---
 
 hostile=$'x\nSTOPPING=1\nSTATUS=gone'
-mkdir "$(inside)/$hostile"
-fragment --files=1 --size=4M --name=in-there "$(inside)/$hostile"
+mkdir "$(inside "$V")/$hostile"
+fragment --files=1 --size=4M --name=in-there "$(inside "$V")/$hostile"
 expect $((SETTLE + 10)) journal_has 'STOPPING=1.*STATUS=gone/in-there0000: moved'
 [[ $(property ActiveState) == active ]] || fail "a name has stopped the service"
 status_is 'watched' || fail "a name has become the status: $(property StatusText)"
@@ -174,7 +134,7 @@ status_is 'watched' || fail "a name has become the status: $(property StatusText
 # --- the end ---
 
 # Under load.
-fragment --files=8 --size=16M --name=load "$(inside)"
+fragment --files=8 --size=16M --name=load "$(inside "$V")"
 config MaxRate=16M
 in_booted systemctl reload defragd.service
 expect $((SETTLE + 10)) status_is 'moving'

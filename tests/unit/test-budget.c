@@ -95,6 +95,16 @@ static void a_charge_that_a_wrong_clock_made_counts_for_today(void **state)
         assert_int_equal(budget_left(&budget, 19999, 12), 12);
 }
 
+static void a_lump_is_what_is_needed_or_more_but_never_more_than_is_left(void **state)
+{
+        (void)state;
+        assert_int_equal(budget_lump(1, 100 * GIB, 100 * GIB), 256 * MIB);
+        assert_int_equal(budget_lump(GIB, 100 * GIB, 100 * GIB), GIB);
+        assert_int_equal(budget_lump(1, 800, 800), 100);
+        assert_int_equal(budget_lump(500, 70, 800), 70);
+        assert_int_equal(budget_lump(1, BYTES_INFINITY, BYTES_INFINITY), 256 * MIB);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -102,6 +112,7 @@ int main(void)
                 cmocka_unit_test(what_is_left_depends_on_the_day),
                 cmocka_unit_test(a_charge_of_a_new_day_begins_at_nothing_and_an_older_one_adds),
                 cmocka_unit_test(a_charge_that_a_wrong_clock_made_counts_for_today),
+                cmocka_unit_test(a_lump_is_what_is_needed_or_more_but_never_more_than_is_left),
                 cmocka_unit_test(a_refund_is_for_the_same_day_and_no_more_than_was_charged),
         };
 

@@ -207,6 +207,33 @@ static void a_full_queue_lets_the_least_go_and_keeps_what_runs(void **state)
         queue_free(queue);
 }
 
+static void what_is_done_gives_way_before_it_fills_the_queue(void **state)
+{
+        Queue *queue = queue_new(4);
+
+        (void)state;
+        for (uint64_t i = 1; i <= 4; i++) {
+                offer(queue, i, 100 - i, 0, START);
+                assert_int_equal(pop(queue, START), i);
+                finish(queue, i, OUTCOME_MOVED, START + i);
+        }
+        assert_int_equal(queue_n_waiting(queue), 0);
+        /* Worth less and less: two of them displace what has cooled down longest. */
+        for (uint64_t i = 5; i <= 6; i++)
+                assert_int_equal(offer(queue, i, 20 - i, 0, START + 9), 0);
+        assert_int_equal(queue_n_waiting(queue), 2);
+        assert_int_equal(queue_n_dropped(queue), 0);
+        /* 3 and 4 are remembered. */
+        assert_int_equal(offer(queue, 3, 50, 0, START + 9), QUEUE_KNOWN);
+        assert_int_equal(offer(queue, 4, 50, 0, START + 9), QUEUE_KNOWN);
+        /* From here on it is the worst that goes. */
+        assert_int_equal(offer(queue, 7, 5, 0, START + 9), QUEUE_DROPPED);
+        assert_int_equal(offer(queue, 8, 90, 0, START + 9), 0);
+        assert_int_equal(queue_n_dropped(queue), 2);
+        assert_int_equal(queue_n_waiting(queue), 2);
+        queue_free(queue);
+}
+
 static void a_file_at_work_may_turn_out_to_be_of_another_size(void **state)
 {
         Queue *queue = queue_new(8);
@@ -258,36 +285,6 @@ static void a_restored_pause_is_kept(void **state)
         queue_free(queue);
 }
 
-static void count_checked(const QueueEntry *entry, void *userdata)
-{
-        size_t *n = userdata;
-
-        n[0]++;
-        n[1] += entry->names_checked;
-}
-
-static void distrust_reaches_every_entry_and_is_nothing_for_a_ledger(void **state)
-{
-        Queue *queue = queue_new(10);
-        size_t n[2] = {0};
-        uint64_t generation;
-
-        (void)state;
-        for (uint64_t i = 1; i <= 3; i++) {
-                QueueEntry entry = {
-                        .id = id_of(i), .size_bytes = MIB, .n_extents = i, .names_checked = true};
-
-                assert_int_equal(queue_offer(queue, &entry, START), 0);
-        }
-        generation = queue_generation(queue);
-        queue_distrust_names(queue);
-        assert_true(queue_generation(queue) == generation);
-        queue_for_each(queue, count_checked, n);
-        assert_int_equal(n[0], 3);
-        assert_int_equal(n[1], 0);
-        queue_free(queue);
-}
-
 static void a_time_that_comes_changes_nothing_for_a_ledger(void **state)
 {
         Queue *queue = queue_new(10);
@@ -298,8 +295,6 @@ static void a_time_that_comes_changes_nothing_for_a_ledger(void **state)
         generation = queue_generation(queue);
         assert_int_equal(queue_n_ready(queue, START + 5), 1);
         assert_true(queue_generation(queue) == generation);
-        queue_forget(queue, id_of(1));
-        assert_true(queue_generation(queue) != generation);
         queue_free(queue);
 }
 
@@ -346,10 +341,10 @@ int main(void)
                 cmocka_unit_test(a_moved_file_is_forgotten_after_a_day_unless_offered_again),
                 cmocka_unit_test(a_settle_time_is_replaced_by_the_newer_offer),
                 cmocka_unit_test(a_full_queue_lets_the_least_go_and_keeps_what_runs),
+                cmocka_unit_test(what_is_done_gives_way_before_it_fills_the_queue),
                 cmocka_unit_test(a_file_at_work_may_turn_out_to_be_of_another_size),
                 cmocka_unit_test(another_generation_is_another_file),
                 cmocka_unit_test(a_restored_pause_is_kept),
-                cmocka_unit_test(distrust_reaches_every_entry_and_is_nothing_for_a_ledger),
                 cmocka_unit_test(a_time_that_comes_changes_nothing_for_a_ledger),
                 cmocka_unit_test(the_next_time_is_exact),
         };
