@@ -42,6 +42,7 @@ static const char *const reason_names[] = {
         [SKIP_CRASH_UNSAFE] = "crash-unsafe",
         [SKIP_NO_LEASES] = "no-leases",
         [SKIP_DUPLICATE_UUID] = "duplicate-uuid",
+        [SKIP_HIDDEN] = "hidden",
         [SKIP_REMOVABLE] = "removable",
         [SKIP_VANISHED] = "vanished",
         [SKIP_DRY_RUN] = "dry-run",

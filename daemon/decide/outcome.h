@@ -45,6 +45,7 @@ typedef enum Reason {
         SKIP_CRASH_UNSAFE,   /* the only engine left could leave a volume that a crash makes unmountable */
         SKIP_NO_LEASES,      /* fs.leases-enable=0 */
         SKIP_DUPLICATE_UUID, /* two mounted volumes with one UUID */
+        SKIP_HIDDEN,         /* its mount point leads elsewhere: another mount covers it, or our private /tmp does */
         SKIP_REMOVABLE,      /* removable or network-backed disk */
         SKIP_VANISHED,       /* deleted before we came to it */
         SKIP_DRY_RUN,        /* would be worked on */

@@ -47,8 +47,7 @@ static bool has_twin(const FsVolume *fs, const MountTable *table)
         return false;
 }
 
-/* A later mount at the same place hides this one: by path we would reach that one, which may be read-only on purpose. */
-static bool is_covered(const Mount *mount, const MountTable *table)
+bool volume_is_covered(const MountTable *table, const Mount *mount)
 {
         for (const Mount *later = mount + 1; later < table->mounts + table->n_mounts; later++)
                 if (strcmp(later->target, mount->target) == 0)
@@ -145,17 +144,20 @@ int volume_examine(dev_t device, const MountTable *table, const Config *config, 
                 return 0;
         }
 
-        if (is_covered(mount, table)) {
-                *ret_verdict = failure(ENODEV, "something else is mounted over it");
+        if (volume_is_covered(table, mount)) {
+                *ret_verdict =
+                        skip(SKIP_HIDDEN, LOG_NOTICE, "something else is mounted over it, leaving it alone");
                 return 0;
         }
         r = fs_volume_init(ret_fs, mount->target, device);
         if (r == -ENOMEM)
                 return r;
         if (r < 0) {
-                if (r != -EOPNOTSUPP)
-                        *ret_verdict = failure(-r, r == -ENODEV ? "something else is mounted over it"
-                                                                : "cannot look at it");
+                if (r == -ENODEV || r == -ENOENT)
+                        *ret_verdict = skip(SKIP_HIDDEN, LOG_NOTICE,
+                                            "its mount point leads elsewhere from here, leaving it alone");
+                else if (r != -EOPNOTSUPP)
+                        *ret_verdict = failure(-r, "cannot look at it");
                 return 0;
         }
 

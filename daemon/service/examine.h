@@ -31,6 +31,9 @@ typedef struct VolumeVerdict {
 const Mount *volume_mount(const MountTable *table, dev_t device, const Config *config,
                           const VolumeConfig **ret_settings);
 
+/* A later mount at the same place hides this one: by path we would reach that one, which may be read-only on purpose. Pure. */
+bool volume_is_covered(const MountTable *table, const Mount *mount);
+
 #define EXAMINE_WRITE 1u /* make its mount writable in our own namespace */
 #define EXAMINE_UNASKED                                                                                     \
         2u /* nobody named it: a removable or remote disk must have a section of its own that enables it */

@@ -242,6 +242,7 @@ static void volume_take_up(Manager *manager, dev_t device, const Mount *mount, c
         volume->serial = ++manager->last_serial;
         volume->device = device;
         volume->settings = settings;
+        volume->is_covered = volume_is_covered(&manager->table->table, mount);
         volume->state = SERVED_LOCATING;
         volume->next = manager->volumes;
         manager->volumes = volume;
@@ -343,7 +344,8 @@ static bool has_all_xfs_of(const MountTable *table, const MountTable *other)
 static bool is_unchanged(const Manager *manager, const ServedVolume *volume, const Mount *mount,
                          const VolumeConfig *settings, bool others_changed)
 {
-        if (strcmp(mount->target, volume->mount_path) != 0 || !mount->writable || !is_wanted(settings))
+        if (strcmp(mount->target, volume->mount_path) != 0 || !mount->writable || !is_wanted(settings) ||
+            volume->is_covered != volume_is_covered(&manager->table->table, mount))
                 return false;
         if (volume->state == SERVED_STOPPED)
                 return volume->verdict.reason != SKIP_DUPLICATE_UUID || !others_changed;

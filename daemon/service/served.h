@@ -59,6 +59,7 @@ typedef struct ServedVolume {
         ServedState state;
         VolumeVerdict verdict;        /* of SERVED_STOPPED */
         const VolumeConfig *settings; /* in Manager.config */
+        bool is_covered;              /* another mount hid it when it was taken up */
         struct ServedDisk *disk;      /* NULL while SERVED_LOCATING */
         char uuid[37];
         uint64_t fsid;

@@ -59,6 +59,18 @@ umount "$SCRATCH/twin"
 expect 11 status_is '^2 volumes watched, .*3 files moved'
 service_stop
 
+# Hidden by another mount, and seen again.
+service_start
+expect 10 is_swept
+mount -t tmpfs none "$SCRATCH/other"
+expect 5 status_is '^1 volume watched.*other: something else is mounted over it'
+logged 'other: .*\(skipped:hidden\)' || fail "$(cat "$ERR")"
+umount "$SCRATCH/other"
+expect 5 status_is '^2 volumes watched'
+fragment --files=1 --size=4M --name=seen-again "$SCRATCH/other"
+expect 11 logged 'other/seen-again0000: moved'
+service_stop
+
 # Opted out as a whole.
 setfattr -n trusted.defragd.enabled -v no "$SCRATCH/other"
 service_start
