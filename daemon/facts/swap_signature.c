@@ -26,11 +26,16 @@ int swap_signature_read(int fd, uint64_t size_bytes, bool *ret)
         (void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
         for (uint64_t page_bytes = 4 * KIB; page_bytes <= 64 * KIB; page_bytes *= 2) {
                 char signature[SIGNATURE_BYTES];
+                ssize_t n;
 
                 if (size_bytes < page_bytes)
                         break;
-                if (pread(fd, signature, sizeof(signature), (off_t)(page_bytes - SIGNATURE_BYTES)) < 0)
+                n = pread(fd, signature, sizeof(signature), (off_t)(page_bytes - SIGNATURE_BYTES));
+                if (n < 0)
                         return -errno;
+                /* It has been truncated since. */
+                if (n < SIGNATURE_BYTES)
+                        break;
                 for (size_t i = 0; i < ELEMENTS(signatures); i++)
                         if (memcmp(signature, signatures[i], strlen(signatures[i])) == 0) {
                                 *ret = true;
