@@ -67,12 +67,15 @@ static int mount_of(struct libmnt_fs *fs, Mount *ret)
         return 0;
 }
 
-/* libmount would go on behind a line that it cannot read; what it says there must not be lost. */
+/* libmount would go on behind a line that it cannot read; what it says there must not be lost. What is returned here does
+ * not count for a last line that has no end. */
 static int on_bad_line(struct libmnt_table *table, const char *name, int line)
 {
-        (void)table;
+        bool *any_bad = mnt_table_get_userdata(table);
+
         (void)name;
         (void)line;
+        *any_bad = true;
         return -EBADMSG;
 }
 
@@ -83,6 +86,7 @@ int mount_table_read(int table_fd, MountTable *ret)
         _cleanup_fclose_ FILE *stream = NULL;
         MountTable mounts = {0};
         struct libmnt_fs *fs;
+        bool any_bad = false;
         int copy, r;
 
         if (lseek(table_fd, 0, SEEK_SET) < 0)
@@ -100,9 +104,10 @@ int mount_table_read(int table_fd, MountTable *ret)
         iterator = mnt_new_iter(MNT_ITER_FORWARD);
         if (!table || !iterator)
                 return -ENOMEM;
+        (void)mnt_table_set_userdata(table, &any_bad);
         (void)mnt_table_set_parser_errcb(table, on_bad_line);
         r = mnt_table_parse_stream(table, stream, "/proc/1/mountinfo");
-        if (r != 0)
+        if (r != 0 || any_bad)
                 return r < 0 ? r : -EBADMSG;
 
         mounts.mounts = calloc((size_t)mnt_table_get_nents(table) + 1, sizeof(*mounts.mounts));

@@ -97,6 +97,7 @@ static void a_line_that_cannot_be_read_spoils_the_table(void **state)
                 "30 27 8:1 / /srv rw,noatime\n",
                 "not a line of mountinfo\n",
                 "30 27 8:1 / /srv rw - xfs\n",
+                "30 27 8:1 / /srv rw - xfs /dev/sd",
         };
 
         (void)state;
