@@ -15,13 +15,16 @@
 #include "base/cleanup.h"
 #include "facts/disks.h"
 
-/* Deeper than anybody stacks; a loop device on itself, by way of its own file system, must end. */
+/* Deeper than anybody stacks. */
 #define DEPTH_MAX 16
 
 typedef struct Roots {
         const char *sysfs, *file_root;
         dev_t *disks;
         size_t n_disks, max;
+        /* Whom we have asked: many ways may lead to one of them, and from a loop device, by way of its own file system, to itself. */
+        dev_t *seen; /* owned */
+        size_t n_seen;
 } Roots;
 
 static int add_device(Roots *roots, dev_t device, unsigned depth);
@@ -38,6 +41,22 @@ static void add_root(Roots *roots, dev_t device)
         memmove(&roots->disks[at + 1], &roots->disks[at], (roots->n_disks - at) * sizeof(*roots->disks));
         roots->disks[at] = device;
         roots->n_disks++;
+}
+
+/* Returns 1, 0 when we have been there, -ENOMEM. */
+static int note_seen(Roots *roots, dev_t device)
+{
+        dev_t *grown;
+
+        for (size_t i = 0; i < roots->n_seen; i++)
+                if (roots->seen[i] == device)
+                        return 0;
+        grown = reallocarray(roots->seen, roots->n_seen + 1, sizeof(*grown));
+        if (!grown)
+                return -ENOMEM;
+        roots->seen = grown;
+        roots->seen[roots->n_seen++] = device;
+        return 1;
 }
 
 /* "8:16" in a file of the directory. Returns 0 or -errno. */
@@ -155,10 +174,13 @@ static int directory_open(const char *sysfs, dev_t *device)
 static int add_device(Roots *roots, dev_t device, unsigned depth)
 {
         _cleanup_close_ int dir_fd = directory_open(roots->sysfs, &device);
-        int n;
+        int n, r;
 
         if (dir_fd < 0 && (depth == 0 || dir_fd != -ENODEV))
                 return dir_fd;
+        r = note_seen(roots, device);
+        if (r <= 0)
+                return r;
         n = dir_fd < 0 || depth >= DEPTH_MAX ? 0 : add_members(roots, dir_fd, depth);
         if (n == 0 && dir_fd >= 0 && depth < DEPTH_MAX)
                 n = add_file(roots, dir_fd, depth);
@@ -173,7 +195,13 @@ int disk_roots_read_in(const char *sysfs, const char *file_root, dev_t device, d
         int r;
 
         r = add_device(&roots, device, 0);
-        return r < 0 ? r : (int)roots.n_disks;
+        free(roots.seen);
+        if (r < 0)
+                return r;
+        /* It lies on nothing but itself. */
+        if (roots.n_disks == 0)
+                add_root(&roots, device);
+        return (int)roots.n_disks;
 }
 
 int disk_roots_read(dev_t device, dev_t *ret_disks, size_t max)

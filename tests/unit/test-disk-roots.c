@@ -42,7 +42,7 @@ static const char *path_of(const char *name)
 
 static void directories_make(const char *name)
 {
-        char path[512];
+        char path[516];
 
         snprintf(path, sizeof(path), "%s/", path_of(name));
         for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
@@ -306,6 +306,27 @@ static void a_ring_of_devices_ends(void **state)
         assert_int_equal(major(disks[0]), 253);
 }
 
+/* Three ways from each of sixteen to the next: 43 million, if each were gone. */
+static void many_ways_to_a_device_are_one(void **state)
+{
+        dev_t disks[4];
+
+        (void)state;
+        for (unsigned i = 0; i < 16; i++) {
+                char name[16], link[64], target[32];
+
+                snprintf(name, sizeof(name), "dm-%u", i);
+                device_add(name, makedev(253, i));
+                for (unsigned way = 0; way < 3; way++) {
+                        snprintf(link, sizeof(link), "devices/%s/slaves/way%u", name, way);
+                        snprintf(target, sizeof(target), "../../dm-%u", (i + 1) % 16);
+                        assert_int_equal(symlink(target, path_of(link)), 0);
+                }
+        }
+        assert_int_equal(disk_roots_read_in(tree, tree, DM, disks, ELEMENTS(disks)), 1);
+        assert_int_equal(major(disks[0]), 253);
+}
+
 static void a_loop_device_on_itself_ends(void **state)
 {
         (void)state;
@@ -342,6 +363,7 @@ int main(void)
                 WITH_TREE(a_file_on_a_file_system_without_a_device_leaves_the_loop_device_alone),
                 WITH_TREE(a_file_on_a_device_that_sysfs_does_not_know_is_that_device),
                 WITH_TREE(a_ring_of_devices_ends),
+                WITH_TREE(many_ways_to_a_device_are_one),
                 WITH_TREE(a_loop_device_on_itself_ends),
                 WITH_TREE(what_is_no_block_device_is_told_so),
         };
