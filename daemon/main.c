@@ -37,7 +37,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -52,11 +51,10 @@
 #include "facts/config.h"
 #include "service/manager.h"
 #include "service/once.h"
+#include "service/options.h"
 
 #define EXIT_USAGE 2
 
-static bool arg_once, arg_all, arg_dry_run, arg_json, arg_no_budget, arg_verbose, arg_check_config;
-static const char *arg_config;
 static atomic_bool arg_cancel;
 static volatile sig_atomic_t arg_signal;
 
@@ -97,120 +95,6 @@ static int keep_standard_descriptors(void)
         return 0;
 }
 
-static void help(void)
-{
-        printf("defragd [--config=FILE] [-v]\n"
-               "defragd --once [OPTION...] PATH...|--all\n"
-               "defragd --check-config [--config=FILE]\n"
-               "\n"
-               "Moves fragmented files into fewer pieces. As a service: finds them by itself on every "
-               "volume\n"
-               "that the configuration enables. With --once: the named files, all files below the named\n"
-               "directories, or all files of a volume whose mount point is named.\n"
-               "\n"
-               "  --once           do it now, without a running service\n"
-               "  --all            without PATH: every mounted volume that the configuration enables\n"
-               "  --dry-run        only say what would be moved\n"
-               "  --json           one JSON object a line for each file, then a summary\n"
-               "  --no-budget      as fast as possible; safety and reserved space stay\n"
-               "  -v, --verbose    a line for every file; as a service: debug messages\n"
-               "  --check-config   only check the configuration\n"
-               "  --config=FILE    read FILE instead of /etc/defragd/defragd.conf and its drop-ins\n"
-               "  --version\n"
-               "  --help\n"
-               "\n"
-               "Exit status of --once: 0 all moved, optimal or skipped by policy; 1 something failed;\n"
-               "2 usage, configuration, or the only PATH is not supported; 75 something was changed,\n"
-               "busy or without space: try again later; 128 + signal when interrupted.\n");
-}
-
-static int usage(const char *text, const char *what)
-{
-        _cleanup_free_ char *name = what ? escape_text(what) : NULL;
-
-        log_error("%s%s%s. Try 'defragd --help'.", text, name ? " " : "", name ? name : "");
-        return EXIT_USAGE;
-}
-
-/* Returns -1 to go on, else the exit status. */
-static int parse_arguments(int argc, char *argv[])
-{
-        enum {
-                OPT_ONCE = 0x100,
-                OPT_ALL,
-                OPT_DRY_RUN,
-                OPT_JSON,
-                OPT_NO_BUDGET,
-                OPT_CHECK_CONFIG,
-                OPT_CONFIG,
-                OPT_VERSION
-        };
-        static const struct option options[] = {
-                {"once", no_argument, NULL, OPT_ONCE},
-                {"all", no_argument, NULL, OPT_ALL},
-                {"dry-run", no_argument, NULL, OPT_DRY_RUN},
-                {"json", no_argument, NULL, OPT_JSON},
-                {"no-budget", no_argument, NULL, OPT_NO_BUDGET},
-                {"verbose", no_argument, NULL, 'v'},
-                {"check-config", no_argument, NULL, OPT_CHECK_CONFIG},
-                {"config", required_argument, NULL, OPT_CONFIG},
-                {"version", no_argument, NULL, OPT_VERSION},
-                {"help", no_argument, NULL, 'h'},
-                {NULL, 0, NULL, 0},
-        };
-        int option;
-
-        opterr = 0;
-        while ((option = getopt_long(argc, argv, ":vh", options, NULL)) >= 0)
-                switch (option) {
-                case OPT_ONCE:
-                        arg_once = true;
-                        break;
-                case OPT_ALL:
-                        arg_all = true;
-                        break;
-                case OPT_DRY_RUN:
-                        arg_dry_run = true;
-                        break;
-                case OPT_JSON:
-                        arg_json = true;
-                        break;
-                case OPT_NO_BUDGET:
-                        arg_no_budget = true;
-                        break;
-                case 'v':
-                        arg_verbose = true;
-                        break;
-                case OPT_CHECK_CONFIG:
-                        arg_check_config = true;
-                        break;
-                case OPT_CONFIG:
-                        arg_config = optarg;
-                        break;
-                case OPT_VERSION:
-                        printf("defragd %s\n", DEFRAGD_VERSION);
-                        return EXIT_SUCCESS;
-                case 'h':
-                        help();
-                        return EXIT_SUCCESS;
-                case ':':
-                        return usage("A value is missing after", argv[optind - 1]);
-                default:
-                        return usage("Unknown or ambiguous option, or a value too many:", argv[optind - 1]);
-                }
-
-        if (arg_check_config)
-                return arg_once || optind < argc ? usage("--check-config does nothing else", NULL) : -1;
-        if (!arg_once) {
-                if (arg_all || arg_dry_run || arg_json || arg_no_budget)
-                        return usage("--all, --dry-run, --json and --no-budget need --once", NULL);
-                return optind < argc ? usage("Without --once no PATH is expected:", argv[optind]) : -1;
-        }
-        if (arg_all)
-                return optind < argc ? usage("With --all no PATH is expected:", argv[optind]) : -1;
-        return optind == argc ? usage("--once needs at least one PATH", NULL) : -1;
-}
-
 static void on_complaint(const char *file, unsigned line, const char *text, void *userdata)
 {
         _cleanup_free_ char *name = escape_text(file);
@@ -219,53 +103,56 @@ static void on_complaint(const char *file, unsigned line, const char *text, void
         log_error("%s:%u: %s", name ? name : "configuration", line, text);
 }
 
-static int run_once(int argc, char *argv[])
+static int run_once(const Options *options)
 {
         _cleanup_(config_done) Config config = {0};
-        const OnceOptions options = {
-                .all = arg_all,
-                .dry_run = arg_dry_run,
-                .json = arg_json,
-                .no_budget = arg_no_budget,
-                .verbose = arg_verbose,
+        const OnceOptions once_options = {
+                .all = options->all,
+                .dry_run = options->dry_run,
+                .json = options->json,
+                .no_budget = options->no_budget,
+                .verbose = options->verbose,
                 .cancel = &arg_cancel,
                 .signal = &arg_signal,
         };
         int r;
 
-        r = config_load("", arg_config, on_complaint, NULL, &config);
+        r = config_load("", options->config, on_complaint, NULL, &config);
         if (r < 0) {
-                _cleanup_free_ char *name = escape_text(arg_config ? arg_config : "configuration");
+                _cleanup_free_ char *name = escape_text(options->config ? options->config : "configuration");
 
                 log_error("Cannot read %s: %s", name ? name : "configuration", strerror(-r));
                 return EXIT_USAGE;
         }
         if (r > 0)
                 return EXIT_USAGE;
-        if (arg_check_config)
+        if (options->check_config)
                 return EXIT_SUCCESS;
         r = catch_stop_signals();
         if (r < 0) {
                 log_error("Cannot catch signals: %s", strerror(-r));
                 return ONCE_FAILED;
         }
-        return once_run(&options, &config, argv + optind, (size_t)(argc - optind));
+        return once_run(&once_options, &config, options->paths, options->n_paths);
 }
 
 int main(int argc, char *argv[])
 {
+        Options options;
         int r;
 
         r = keep_standard_descriptors();
         if (r < 0)
                 return ONCE_FAILED;
         (void)umask(0077);
-        r = parse_arguments(argc, argv);
-        if (r >= 0)
-                return fflush(stdout) == 0 ? r : ONCE_FAILED;
-        if (!arg_once && !arg_check_config)
-                return manager_run(arg_config, arg_verbose);
-        if (arg_verbose)
+        r = options_parse(argc, argv, &options);
+        if (r < 0)
+                return EXIT_USAGE;
+        if (r == OPTIONS_SAID)
+                return fflush(stdout) == 0 ? EXIT_SUCCESS : ONCE_FAILED;
+        if (!options.once && !options.check_config)
+                return manager_run(options.config, options.verbose);
+        if (options.verbose)
                 log_set_max_level(LOG_DEBUG);
-        return run_once(argc, argv);
+        return run_once(&options);
 }
