@@ -479,12 +479,17 @@ static RelocationStep relocation_finish(Relocation *relocation)
                 }
         }
         if (outcome == OUTCOME_MOVED) {
-                if (better)
+                if (result->runs_after < result->runs_before) {
                         reason = REASON_NONE;
-                else if (reason == NO_SPACE_FRAGMENTED)
+                } else if (better) {
+                        /* Committed, and nothing is to be seen of it: it was undone meanwhile. */
+                        outcome = OUTCOME_CHANGED;
+                        reason = CHANGED_WRITTEN;
+                } else if (reason == NO_SPACE_FRAGMENTED) {
                         outcome = OUTCOME_NO_SPACE;
-                else
+                } else {
                         outcome = OUTCOME_OPTIMAL;
+                }
         }
         return relocation_end(relocation, outcome, reason, relocation->trouble_error);
 }
