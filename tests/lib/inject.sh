@@ -1,0 +1,198 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Bad days at chosen system calls of `defragd --once`, for the scripts in fault/ and crash/. A script begins with
+#         . "$(dirname "$0")/../lib/inject.sh"
+#         test_begin "$@"
+# and gets what lib/scratch.sh has, too. Files of two shapes lie ready in $MNT: one that is all data, and one with holes, preallocated
+# places and an odd end. One is used until it was moved, then the next one.
+#
+# What an engine calls its commit is known here and nowhere else.
+
+. "$(dirname "${BASH_SOURCE[0]}")/scratch.sh"
+
+commit_call()
+{
+        case $ENGINE in
+        exchange) echo ioctl-COMMIT_RANGE ;;
+        plain) echo ioctl-SWAPEXT ;;
+        esac
+}
+
+# --- files ---
+
+declare -A PATTERN=([whole]=d1M [mixed]=d64K,h64K,u64K,d128K,h4K) FILES_LEFT=()
+N_FILES=48
+generation=0
+
+# files_make: a volume, and files of both shapes on it.
+files_make()
+{
+        need_command xfs_io xfs_repair
+        inject true || skip "$(inject true)"
+        test_volume "${1:-512M}"
+        files_renew
+}
+
+# More of them, when the ones of a shape have been used up.
+files_renew()
+{
+        local shape
+
+        rm -f "$MNT"/*
+        generation=$((generation + 1))
+        for shape in whole mixed; do
+                fragment --files="$N_FILES" --size=$((500001)) --piece=32K --pattern="${PATTERN[$shape]}" \
+                        --seed="$((generation * 2 + ${#shape} % 2))" --name="$shape$generation-" "$MNT"
+                FILES_LEFT[$shape]=$N_FILES
+        done
+        volume_remount volume
+        for shape in "$MNT"/*; do
+                filestate "$shape" >"$SCRATCH/state-${shape##*/}"
+        done
+        baseline_inodes=$(inodes_used)
+        baseline_bytes=$(bytes_used)
+}
+
+# file_take SHAPE: the current file of that shape in $FILE, the runs it has in $BEFORE.
+file_take()
+{
+        while :; do
+                ((FILES_LEFT[$1] > 0)) || files_renew
+                FILE=$MNT/$1$generation-$(printf %04d $((N_FILES - FILES_LEFT[$1])))
+                BEFORE=$(runs "$FILE")
+                ((BEFORE < 4)) || break
+                FILES_LEFT[$1]=$((FILES_LEFT[$1] - 1))
+        done
+}
+
+file_is_same()
+{
+        filestate "$FILE" >"$SCRATCH/state-now"
+        diff "$SCRATCH/state-${FILE##*/}" "$SCRATCH/state-now" >&2 || {
+                told_about_run
+                fail "the file is not as before"
+        }
+}
+
+# All files, also those of which nothing was wanted.
+files_are_same()
+{
+        for FILE in "$MNT"/*; do
+                file_is_same
+        done
+}
+
+# --- leftovers ---
+
+inodes_used()
+{
+        echo $(($(stat --file-system --format '%c - %d' "$MNT")))
+}
+
+bytes_used()
+{
+        echo $(($(stat --file-system --format '(%b - %f) * %S' "$MNT")))
+}
+
+# Nobody holds anything: the volume goes at once. When it is there again, there is not an inode more than before, and no space is
+# missing; what extent trees of files that were moved take less or more is no matter.
+nothing_is_left()
+{
+        local inodes bytes
+
+        volume_remount volume || fail "the volume is held"
+        inodes=$(inodes_used)
+        bytes=$(bytes_used)
+        ((inodes == baseline_inodes)) || fail "$inodes inodes, not $baseline_inodes: a donor is left"
+        ((bytes <= baseline_bytes + (1 << 20))) || fail "$((bytes - baseline_bytes)) bytes more are in use"
+}
+
+# xfs_repair has nothing to say; the volume is mounted again afterwards.
+volume_is_whole()
+{
+        local kind=${KIND[volume]}
+
+        volume_check volume
+        [[ $kind == plain ]] || exchange-bit on "${DEVICE[volume]}"
+        KIND[volume]=$kind
+        volume_mount volume
+}
+
+# --- one run ---
+
+# injected OPTION...: one run on $FILE with what inject(1) is told; $RUN is put before the program. Its status in $status, where something happened in $HIT
+# ("NAME K" or nothing).
+RUN=()
+injected()
+{
+        OPTIONS=("$@")
+        status=0
+        timeout --kill-after=5 60 inject --from="$MNT" --report="$SCRATCH/report" "$@" "${RUN[@]}" \
+                "$DEFRAGD" --once --config="$CONFIG" --no-budget --json "$FILE" \
+                >"$OUT" 2>"$ERR" </dev/null || status=$?
+        HIT=$(sed -n 's/^\*[0-9]* //p;T;q' "$SCRATCH/report")
+}
+
+told_about_run()
+{
+        echo "inject ${OPTIONS[*]} (${HIT:-nothing happened}), status $status" >&2
+        cat "$OUT" "$ERR" >&2
+}
+
+# wrong TEXT: of the last run.
+wrong()
+{
+        told_about_run
+        fail "$*"
+}
+
+# The run came to an end by itself, and what it says is so.
+outcome_is_sensible()
+{
+        local now outcome
+
+        ((status != 124 && status != 137)) || wrong "it hangs"
+        now=$(runs "$FILE")
+        ((now <= BEFORE)) || wrong "$now runs, $BEFORE before"
+        case $status in
+        0 | 1 | 2 | 75) ;;
+        *) wrong "a status that means nothing" ;;
+        esac
+        outcome=$(sed -n 's/^{"path":.*"outcome":"\([a-z-]*\)".*/\1/p' "$OUT")
+        case $outcome in
+        moved) ((status == 0 && now < BEFORE)) || wrong "not moved" ;;
+        optimal) ((status == 0)) || wrong "not this status" ;;
+        # The only file, and not supported.
+        skipped) [[ $status == 0 || ($status == 2 && -s $ERR) ]] || wrong "not this status" ;;
+        changed | busy | no-space | cancelled) ((status == 75)) || wrong "not this status" ;;
+        failed) ((status == 1)) || wrong "not this status" ;;
+        '') [[ $status != 0 && -s $ERR ]] || wrong "it does not say why" ;;
+        *) wrong "what is that?" ;;
+        esac
+        OUTCOME=$outcome
+}
+
+# --- where ---
+
+# calls OPTION...: what an undisturbed run calls, one "N NAME K" a line, on standard output. Where two calls take turns for long (the
+# probe looks at 64 stamps in a row) only the first and the last are of interest.
+calls()
+{
+        injected "$@"
+        ((status == 0)) || wrong "without anything"
+        awk '
+                {
+                        line[NR] = $0
+                        name[NR] = $2
+                }
+                END {
+                        for (i = 1; i <= NR; i++) {
+                                turn = i > 8 && i <= NR - 4
+                                for (k = -8; turn && k <= 4; k++)
+                                        turn = name[i + k] == name[i + k % 2]
+                                if (!turn || name[i] == name[i + 1])
+                                        print line[i]
+                        }
+                }' "$SCRATCH/report"
+}
