@@ -41,6 +41,9 @@ typedef struct Slot {
 struct Copier {
         CopyRing *ring; /* NULL: pread and pwrite */
         void *memory;
+        bool refused; /* the ring has taken a request and not passed it on: it would come with the next one */
+        bool renew_ring;    /* it was given up */
+        bool renew_buffers; /* and some of its requests may still be under way into them */
         Slot slots[N_SLOTS];
 
         int source_fd;
@@ -57,28 +60,46 @@ struct Copier {
         uint64_t bytes;
 };
 
+/* Fresh pages, at that place if there is one. */
+static void *buffers_map(void *place)
+{
+        void *memory = mmap(place, (size_t)N_SLOTS * PIECE_BYTES, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | (place ? MAP_FIXED : 0), -1, 0);
+
+        /* Other people's data stays out of core dumps; best effort, LimitCORE= says the same. */
+        if (memory != MAP_FAILED)
+                (void)madvise(memory, (size_t)N_SLOTS * PIECE_BYTES, MADV_DONTDUMP);
+        return memory;
+}
+
+/* Returns 0, also where the kernel does not let us have one; -ENOMEM. */
+static int ring_make(Copier *copier)
+{
+        void *buffers[N_SLOTS];
+        int r;
+
+        for (unsigned i = 0; i < N_SLOTS; i++)
+                buffers[i] = copier->slots[i].buffer;
+        r = copy_ring_new(N_SLOTS, buffers, PIECE_BYTES, &copier->ring);
+        return r < 0 ? r : 0;
+}
+
 int copier_new(bool force_sync, Copier **ret)
 {
         Copier *copier = calloc(1, sizeof(*copier));
-        void *buffers[N_SLOTS];
         int r = 0;
 
         if (!copier)
                 return -ENOMEM;
-        copier->memory = mmap(NULL, (size_t)N_SLOTS * PIECE_BYTES, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        copier->memory = buffers_map(NULL);
         if (copier->memory == MAP_FAILED) {
                 free(copier);
                 return -ENOMEM;
         }
-        /* Other people's data stays out of core dumps; best effort, LimitCORE= says the same. */
-        (void)madvise(copier->memory, (size_t)N_SLOTS * PIECE_BYTES, MADV_DONTDUMP);
-        for (unsigned i = 0; i < N_SLOTS; i++) {
-                buffers[i] = (char *)copier->memory + (size_t)i * PIECE_BYTES;
-                copier->slots[i].buffer = buffers[i];
-        }
+        for (unsigned i = 0; i < N_SLOTS; i++)
+                copier->slots[i].buffer = (char *)copier->memory + (size_t)i * PIECE_BYTES;
         if (!force_sync)
-                r = copy_ring_new(N_SLOTS, buffers, PIECE_BYTES, &copier->ring);
+                r = ring_make(copier);
         if (r < 0) {
                 copier_free(copier);
                 return r;
@@ -106,6 +127,32 @@ bool copier_uses_uring(const Copier *copier)
 uint64_t copier_bytes(const Copier *copier)
 {
         return copier->bytes;
+}
+
+/* The rest of the region ends with that error; the next one gets a new ring. */
+static void ring_give_up(Copier *copier, int error)
+{
+        copier->ring = copy_ring_free(copier->ring);
+        copier->refused = false;
+        copier->renew_ring = true;
+        copier->flushing = false;
+        copier->flush.result = error;
+}
+
+/* After a ring was given up. What it has left under way ends in pages that are no longer ours. Returns 0 or -ENOMEM. */
+static int ring_renew(Copier *copier)
+{
+        if (copier->renew_buffers) {
+                if (buffers_map(copier->memory) == MAP_FAILED)
+                        return -ENOMEM;
+                copier->renew_buffers = false;
+        }
+        if (copier->renew_ring) {
+                if (ring_make(copier) < 0)
+                        return -ENOMEM;
+                copier->renew_ring = false;
+        }
+        return 0;
 }
 
 static int pieces_add(Copier *copier, uint64_t from, uint64_t to, uint64_t size_bytes)
@@ -139,6 +186,9 @@ int copier_begin(Copier *copier, int source_fd, int donor_fd, const ExtentMap *m
 
         assert(align_bytes > 0 && align_bytes <= PIECE_BYTES && PIECE_BYTES % align_bytes == 0);
         assert(!copier->flushing);
+        r = ring_renew(copier);
+        if (r < 0)
+                return r;
         copier->source_fd = source_fd;
         copier->donor_fd = donor_fd;
         copier->donor_shift = donor_shift;
@@ -189,9 +239,15 @@ static void request_finish(CopyRequest *request, uint32_t done, uint32_t wanted,
 
 static int request_start(Copier *copier, CopyRequest *request)
 {
-        if (copier->ring)
-                return copy_ring_submit(copier->ring, request);
-        return 0;
+        int r;
+
+        if (!copier->ring)
+                return 0;
+        if (copier->refused)
+                return -ECANCELED;
+        r = copy_ring_submit(copier->ring, request);
+        copier->refused = copier->refused || r < 0;
+        return r;
 }
 
 typedef enum Phase { PHASE_READ, PHASE_WRITE, PHASE_VERIFY } Phase;
@@ -251,10 +307,9 @@ static int request_wait(Copier *copier, CopyRequest **ret)
         while (copier->ring) {
                 r = copy_ring_wait(copier->ring, ret);
                 if (r < 0) {
-                        /* Nobody knows what is in flight any more: from here on one request at a time. */
-                        copier->ring = copy_ring_free(copier->ring);
-                        copier->flushing = false;
-                        copier->flush.result = r;
+                        /* Nobody knows what is in flight any more. */
+                        copier->renew_buffers = true;
+                        ring_give_up(copier, r);
                         return r;
                 }
                 if (*ret != &copier->flush)
@@ -305,6 +360,8 @@ static int pump(Copier *copier, size_t *next, bool verify)
                 if (r != 0 && result == 0)
                         result = r; /* the first trouble counts; the rest is only drained */
         }
+        if (copier->refused)
+                ring_give_up(copier, result);
         if (result != 0)
                 return result;
         return *next < copier->n_pieces ? COPY_MORE : 0;
@@ -329,11 +386,11 @@ int copier_flush_begin(Copier *copier)
         copier->flush = (CopyRequest){.kind = COPY_FLUSH, .fd = copier->donor_fd};
         if (!copier->ring)
                 return fdatasync(copier->donor_fd) < 0 ? -errno : 0;
-        r = copy_ring_submit(copier->ring, &copier->flush);
+        r = request_start(copier, &copier->flush);
         if (r < 0)
-                return r;
-        copier->flushing = true;
-        return 0;
+                ring_give_up(copier, r);
+        copier->flushing = r >= 0;
+        return r;
 }
 
 int copier_flush_wait(Copier *copier)
@@ -344,10 +401,8 @@ int copier_flush_wait(Copier *copier)
 
                 /* It is the only one in flight: a step drains what it started. */
                 copier->flushing = false;
-                if (r < 0) {
-                        copier->ring = copy_ring_free(copier->ring);
-                        return r;
-                }
+                if (r < 0)
+                        ring_give_up(copier, r);
         }
         return copier->flush.result < 0 ? copier->flush.result : 0;
 }

@@ -27,7 +27,8 @@ typedef struct CopyRing CopyRing;
 int copy_ring_new(unsigned n_slots, void *const *buffers, size_t buffer_bytes, CopyRing **ret);
 CopyRing *copy_ring_free(CopyRing *ring);
 
-/* Queues a request; it stays the caller's and must not move until it comes back. Returns 0 or -errno. */
+/* Queues a request; it stays the caller's and must not move until it comes back. Returns 0 or -errno; after an
+ * error the request is not in flight, but would be submitted along with the next one: wait for what is, then free the ring. */
 int copy_ring_submit(CopyRing *ring, CopyRequest *request);
 
 /* Waits for one that is done. Returns 0 or -errno (then nothing is known about what is in flight: free the ring). */

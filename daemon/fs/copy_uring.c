@@ -71,6 +71,8 @@ int copy_ring_submit(CopyRing *ring, CopyRequest *request)
         do
                 r = io_uring_submit(&ring->ring);
         while (r == -EINTR);
+        if (r == 0)
+                return -EAGAIN; /* not taken, for no reason that is given */
         return r < 0 ? r : 0;
 }
 
