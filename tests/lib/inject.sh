@@ -121,15 +121,22 @@ volume_is_whole()
 
 # --- one run ---
 
-# injected OPTION...: one run on $FILE with what inject(1) is told; $RUN is put before the program. Its status in $status, where something happened in $HIT
+# injected OPTION... [-- FILE...]: one run on $FILE (and those) with what inject(1) is told; $RUN is put before the program. Its status in $status, where something happened in $HIT
 # ("NAME K" or nothing).
 RUN=()
 injected()
 {
-        OPTIONS=("$@")
+        local -a files=("$FILE")
+
+        OPTIONS=()
+        while (($#)) && [[ $1 != -- ]]; do
+                OPTIONS+=("$1")
+                shift
+        done
+        (($# == 0)) || files+=("${@:2}")
         status=0
-        timeout --kill-after=5 60 inject --from="$MNT" --report="$SCRATCH/report" "$@" "${RUN[@]}" \
-                "$DEFRAGD" --once --config="$CONFIG" --no-budget --json "$FILE" \
+        timeout --kill-after=5 60 inject --from="$MNT" --report="$SCRATCH/report" "${OPTIONS[@]}" "${RUN[@]}" \
+                "$DEFRAGD" --once --config="$CONFIG" --no-budget --json "${files[@]}" \
                 >"$OUT" 2>"$ERR" </dev/null || status=$?
         HIT=$(sed -n 's/^\*[0-9]* //p;T;q' "$SCRATCH/report")
 }
