@@ -55,4 +55,4 @@ done
 ((n_failed > 0)) || fail "nothing ever failed"
 expect_same files
 volume_check volume
-echo "$n_runs runs, in $n_failed of them the first file failed"
+echo "$n_runs runs, a file failed in $n_failed of them"

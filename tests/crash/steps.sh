@@ -1,0 +1,117 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# kill -9, and the file system shut down as if the power was cut, before every system call of a run and after the commit: then every
+# file is whole, in its old or in its new place, with all of its metadata; no donor is left; the volume is in order.
+# LIMIT: 200
+# WHOLE: 3600
+# KERNEL: shutdown|[Ss]hutting down|[Ss]hut down|Please unmount|log I/O error|I/O error|[Mm]etadata I/O
+
+. "$(dirname "$0")/../lib/inject.sh"
+test_begin "$@"
+
+n_kills=0
+n_stops=0
+
+# In order and nothing left, from time to time.
+look_closely()
+{
+        local n=$((n_kills + n_stops))
+
+        if ((n % 100 == 0)); then
+                files_are_same
+                volume_is_whole
+        elif ((n % 20 == 0)); then
+                nothing_is_left
+        fi
+}
+
+# killed SHAPE NAME:K [--after]
+killed()
+{
+        file_take "$1"
+        injected --at="$2" --kill "${@:3}"
+        if [[ ! $HIT && $2 == io_uring_enter:* ]]; then
+                return 0 # fewer events of it than the last time
+        fi
+        ((status == 137)) || wrong "not killed"
+        file_is_same
+        (($(runs "$FILE") <= BEFORE)) || wrong "more runs than before"
+        n_kills=$((n_kills + 1))
+        look_closely
+}
+
+# stopped SHAPE flush|cut NAME:K [OPTION...]
+stopped()
+{
+        file_take "$1"
+        injected --at="$3" --stop="$2:$MNT" "${@:4}"
+        if [[ ! $HIT && $3 == io_uring_enter:* ]]; then
+                return 0
+        fi
+        [[ $status == 137 && " $* " == *" --kill "* ]] || ((status < 124)) || wrong "it did not take that"
+        volume_remount volume || wrong "the volume cannot be mounted any more"
+        file_is_same
+        [[ " $* " == *" --kill "* ]] || outcome_after_stop
+        n_stops=$((n_stops + 1))
+        # Recovery frees what had no name, in the background.
+        wait_until 25 inodes_are_as_before || wrong "$(inodes_used) inodes, not $baseline_inodes: a donor is left"
+        look_closely
+}
+
+inodes_are_as_before()
+{
+        (($(inodes_used) == baseline_inodes))
+}
+
+# What was called moved is moved, crash or not, where the engine promises that it lasts.
+outcome_after_stop()
+{
+        if [[ $ENGINE == plain ]] && grep -q '"outcome":"moved"' "$OUT"; then
+                return 0
+        fi
+        outcome_is_sensible
+}
+
+# points N < LIST: N of the lines, evenly spread; all of them for 0.
+points()
+{
+        awk -v n="$1" '{ line[NR] = $2 ":" $3 } END { for (i = 1; i <= NR; i++)
+                if (n == 0 || int(i * n / NR) != int((i - 1) * n / NR)) print line[i] }'
+}
+
+# every_point SHAPE KILLS STOPS: so many of each besides what is done around the commit.
+every_point()
+{
+        local point mode commit
+
+        commit=$(commit_call):3 # two of the probe's come first
+        file_take "$1"
+        calls >"$SCRATCH/calls"
+        grep -q " ${commit/:/ }\$" "$SCRATCH/calls" || wrong "no commit: $(cat "$SCRATCH/calls")"
+        for point in $(points "$2" <"$SCRATCH/calls"); do
+                killed "$1" "$point"
+        done
+        killed "$1" "$commit"
+        killed "$1" "$commit" --after
+        for mode in cut flush; do
+                # All of the region; the probe's in the same way, but they are many.
+                for point in $(sed -n '/ flock 2$/,$p' "$SCRATCH/calls" | points "$3"); do
+                        stopped "$1" "$mode" "$point"
+                done
+                stopped "$1" "$mode" "$commit" --kill
+                stopped "$1" "$mode" "$commit" --kill --after
+        done
+}
+
+files_make
+if [[ ${WHOLE:-} ]]; then
+        every_point mixed 0 0
+        RUN=(without-uring setup)
+        every_point whole 0 0
+else
+        every_point mixed 13 2
+fi
+nothing_is_left
+files_are_same
+volume_is_whole
+echo "$n_kills kills, $n_stops shutdowns, 0 losses"
