@@ -65,7 +65,8 @@ int ledger_parse(const char *text, size_t n_bytes, Ledger *ret, char **ret_what)
  * returns; where that fails, -errno of it is returned. Blocks; the writer thread's. */
 int ledger_load(const char *directory, Ledger *ret, char **ret_what);
 
-/* Replaces the file: new file, fsync, rename, fsync of the directory. Returns 0 or -errno, and then the old one stands. Blocks. */
+/* Replaces the file: new file, fsync, rename, fsync of the directory. Returns 0; -errno, and then the old one stands, or the
+ * new one may be lost in a crash where only the last flush failed. Blocks. */
 int ledger_store(const char *directory, const char *text, size_t n_bytes);
 
 void ledger_done(Ledger *ledger);
