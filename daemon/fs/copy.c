@@ -17,6 +17,7 @@
 #include "base/number.h"
 #include "fs/copy.h"
 #include "fs/copy_backend.h"
+#include "fs/protection.h"
 
 /* 8 x 512 KiB: four megabytes of locked memory stay below the 8 MiB that systems grant by default, and eight requests
  * in flight keep a disk and a flash device busy. */
@@ -384,6 +385,8 @@ int copier_flush_begin(Copier *copier)
 
         assert(!copier->flushing);
         copier->flush = (CopyRequest){.kind = COPY_FLUSH, .fd = copier->donor_fd};
+        if (!PROTECTED_BY(DURABLE_DONOR))
+                return 0;
         if (!copier->ring)
                 return fdatasync(copier->donor_fd) < 0 ? -errno : 0;
         r = request_start(copier, &copier->flush);

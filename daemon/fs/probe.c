@@ -16,6 +16,7 @@
 #include "facts/xfs.h"
 #include "fs/donor.h"
 #include "fs/lease.h"
+#include "fs/protection.h"
 #include "fs/xfs_commit.h"
 
 /* The guard with stamps that are distinct within a tick: ten ticks of the slowest kernel (100 Hz). */
@@ -223,7 +224,7 @@ static int engine_answers(FsVolume *volume, int root_fd, const FileId *parents, 
  * Under quota SWAPEXT wants owner and donor to be the same, which would charge the donor to the owner. */
 static Reason swapext_refusal(const FsVolume *volume)
 {
-        if (!volume->xfs.has_reverse_map)
+        if (!volume->xfs.has_reverse_map && PROTECTED_BY(REVERSE_MAP))
                 return SKIP_CRASH_UNSAFE;
         return volume->xfs.has_quota ? SKIP_QUOTA : REASON_NONE;
 }

@@ -26,3 +26,9 @@
 #ifndef DEFRAGD_WITHOUT_VERIFY
 #define DEFRAGD_WITHOUT_VERIFY 0 /* the donor is read back and compared before the commit */
 #endif
+#ifndef DEFRAGD_WITHOUT_DURABLE_DONOR
+#define DEFRAGD_WITHOUT_DURABLE_DONOR 0 /* the donor is flushed to stable storage before the commit */
+#endif
+#ifndef DEFRAGD_WITHOUT_REVERSE_MAP
+#define DEFRAGD_WITHOUT_REVERSE_MAP 0 /* SWAPEXT only where there is a reverse-mapping tree */
+#endif

@@ -222,17 +222,26 @@ machine_has_started()
         [[ -e $SCRATCH/console ]] || ! kill -0 "$machine_pid" 2>/dev/null
 }
 
-# machine_boot KERNEL [DISK_IMAGE...]: a machine that is up; the images are its /dev/vdd, /dev/vde, ...
+# machine_boot KERNEL [DISK_IMAGE...]: a machine that is up; the images are its /dev/vdd, /dev/vde, ... Of one that is given
+# as "DISK_IMAGE>RECORD" all writes and flushes are recorded (tools/replay.c).
 machine_boot()
 {
-        local kernel=$1 directory=$KERNELS_DIRECTORY/$1 disks=() image hold start=${EPOCHREALTIME/./} n=0 failed
+        local kernel=$1 directory=$KERNELS_DIRECTORY/$1 disks=() image hold start=${EPOCHREALTIME/./} n=0 failed record
 
         [[ -e $SCRATCH/initramfs ]] || machine_initramfs "$kernel"
         [[ -e $SCRATCH/additions ]] || machine_additions
         for image in "$MACHINE_DIRECTORY/root.ext4,snapshot=on" "$directory/modules.ext4,readonly=on" \
                 "$SCRATCH/additions,readonly=on" "${@:2}"; do
                 # The host does not crash: its cache is as good as a disk's.
-                disks+=(-drive "if=none,id=disk$n,format=raw,cache=unsafe,discard=unmap,file=$image")
+                if [[ $image == *'>'* ]]; then
+                        : >"${image#*>}"
+                        record="driver=blklogwrites,node-name=disk$n,log-sector-size=512"
+                        record+=",file.driver=file,file.cache.no-flush=on,file.filename=${image%>*}"
+                        record+=",log.driver=file,log.cache.no-flush=on,log.filename=${image#*>}"
+                        disks+=(-blockdev "$record")
+                else
+                        disks+=(-drive "if=none,id=disk$n,format=raw,cache=unsafe,discard=unmap,file=$image")
+                fi
                 disks+=(-device "virtio-blk-pci,drive=disk$n")
                 n=$((n + 1))
         done
