@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* replay list LOG SEED [N]
+ * replay early LOG SEED [N]
  * replay cut LOG STATE IMAGE ALWAYS AFTER KIND SEED
  *
  * What a disk may hold after the power went, from a record of everything that was written to it. The record is what QEMU's
@@ -14,11 +15,16 @@
  * durable by itself), and between two of them one cut at which everything so far has landed and one at which only some has. With
  * N, only so many, spread over the record. SEED chooses what is chosen by chance.
  *
+ * early does that for cuts of this kind: as if the log of the file system was not ordered behind data that others wrote. Whoever
+ * flushed those himself, before he had something logged that depends on them, loses nothing by it.
+ *
  * cut makes IMAGE what the disk holds when the power goes after request AFTER:
  *
  *   all     every request so far has landed
  *   some    everything up to the last flush, and of each write since then all, nothing, or some of its 4 KiB
- *   forget  what no honest disk does: all, but half of the large writes (128 KiB and more) are gone, although flushed
+ *   early   AFTER is a single write between two flushes, as a log record is written: it has landed, and the flush before
+ *           it has not happened: of the large writes (128 KiB and more) before that, some have landed as above
+ *   forget  what no honest disk does: all, but half of the large writes are gone, although flushed
  *
  * What lies at ALWAYS and behind it has landed in any case: it is for the one who checks. STATE is a copy of the disk as it
  * was before the first request, and is taken along: it becomes what was durable at AFTER, STATE.at says how far that
@@ -73,10 +79,11 @@ typedef struct Record {
 typedef enum Kind {
         KIND_ALL,
         KIND_SOME,
+        KIND_EARLY,
         KIND_FORGET,
 } Kind;
 
-static const char *const kind_names[] = {"all", "some", "forget"};
+static const char *const kind_names[] = {"all", "some", "early", "forget"};
 
 static uint64_t number_of_text(const char *text)
 {
@@ -188,20 +195,18 @@ static size_t cuts_between(uint64_t first, uint64_t last, uint64_t *random, Cut 
         return n;
 }
 
-static void list(const Record *record, uint64_t seed, uint64_t n_wanted)
+/* Every flush, and up to two between them. */
+static size_t cuts_of_flushes(const Record *record, uint64_t *random, Cut *cuts)
 {
-        Cut *cuts = calloc(record->n_requests * 3 + 3, sizeof(*cuts));
-        uint64_t random = seed, first = 0, last = 0;
+        uint64_t first = 0, last = 0;
         size_t n_cuts = 0;
 
-        if (!cuts)
-                die("buffer");
         for (uint64_t i = 1; i <= record->n_requests; i++) {
                 const Request *request = &record->requests[i];
 
                 if (request->flags & (FLAG_FLUSH | FLAG_FUA)) {
                         if (first > 0)
-                                n_cuts += cuts_between(first, last, &random, cuts + n_cuts);
+                                n_cuts += cuts_between(first, last, random, cuts + n_cuts);
                         first = last = is_write(request) && !(request->flags & FLAG_FUA) ? i : 0;
                         cuts[n_cuts++] = (Cut){i, KIND_ALL};
                 } else if (is_write(request)) {
@@ -209,18 +214,46 @@ static void list(const Record *record, uint64_t seed, uint64_t n_wanted)
                         last = i;
                 }
         }
+        return n_cuts;
+}
+
+static bool is_flush_alone(const Record *record, uint64_t i)
+{
+        return record->requests[i].flags & FLAG_FLUSH && !is_write(&record->requests[i]);
+}
+
+static size_t cuts_of_single_writes(const Record *record, Cut *cuts)
+{
+        size_t n_cuts = 0;
+
+        for (uint64_t i = 2; i < record->n_requests; i++)
+                if (is_flush_alone(record, i - 1) && is_write(&record->requests[i]) &&
+                    is_flush_alone(record, i + 1))
+                        cuts[n_cuts++] = (Cut){i, KIND_EARLY};
+        return n_cuts;
+}
+
+static void list(const Record *record, bool early, uint64_t seed, uint64_t n_wanted)
+{
+        Cut *cuts = calloc(record->n_requests * 3 + 3, sizeof(*cuts));
+        uint64_t random = seed;
+        size_t n_cuts;
+
+        if (!cuts)
+                die("buffer");
+        n_cuts = early ? cuts_of_single_writes(record, cuts) : cuts_of_flushes(record, &random, cuts);
         if (n_cuts == 0)
-                die_plainly("%s: no flush in it", record->name);
+                die_plainly("%s: no such cut in it", record->name);
         if (n_wanted == 0 || n_wanted > n_cuts)
                 n_wanted = n_cuts;
         for (uint64_t i = 0; i < n_wanted; i++) {
                 size_t from = i * n_cuts / n_wanted, to = (i + 1) * n_cuts / n_wanted;
-                const Cut *cut = &cuts[from + random_next(&random) % (to - from)];
+                const Cut *one = &cuts[from + random_next(&random) % (to - from)];
 
                 /* How it ended is always of interest. */
                 if (i == n_wanted - 1)
-                        cut = &cuts[n_cuts - 1];
-                printf("%llu %s %llu\n", (unsigned long long)cut->after, kind_names[cut->kind],
+                        one = &cuts[n_cuts - 1];
+                printf("%llu %s %llu\n", (unsigned long long)one->after, kind_names[one->kind],
                        (unsigned long long)(random_next(&random) >> 1));
         }
         free(cuts);
@@ -362,6 +395,14 @@ static void cut(const Record *record, const char *state, const char *image, uint
                         durable = is_write(request) ? i - 1 : i;
         }
 
+        if (kind == KIND_EARLY) {
+                if (after < 2 || !is_write(&record->requests[after]) || !is_flush_alone(record, after - 1))
+                        die_plainly("%s: request %llu is no single write", record->name,
+                                    (unsigned long long)after);
+                for (durable = after - 2; durable > 0 && !is_flush_alone(record, durable);)
+                        durable--;
+        }
+
         at = position_read(position);
         if (kind == KIND_FORGET) {
                 /* Not a state to go on from. */
@@ -381,12 +422,24 @@ static void cut(const Record *record, const char *state, const char *image, uint
 
                 if (!is_write(request))
                         continue;
-                if (kind == KIND_FORGET && request->bytes >= LARGE_BYTES && random_next(&random) % 2 == 0)
-                        continue;
-                if (kind == KIND_SOME && !(request->flags & FLAG_FUA) && request->offset < always)
-                        apply_some(image_fd, image, request, &random);
-                else
+                switch (request->flags & FLAG_FUA || request->offset >= always ? KIND_ALL : kind) {
+                case KIND_ALL:
                         apply(image_fd, image, request);
+                        break;
+                case KIND_SOME:
+                        apply_some(image_fd, image, request, &random);
+                        break;
+                case KIND_EARLY:
+                        if (i < after && request->bytes >= LARGE_BYTES)
+                                apply_some(image_fd, image, request, &random);
+                        else
+                                apply(image_fd, image, request);
+                        break;
+                case KIND_FORGET:
+                        if (request->bytes < LARGE_BYTES || random_next(&random) % 2 == 0)
+                                apply(image_fd, image, request);
+                        break;
+                }
         }
         if (close(state_fd) < 0 || close(image_fd) < 0)
                 die("close");
@@ -396,9 +449,10 @@ int main(int argc, char *argv[])
 {
         Record record;
 
-        if ((argc == 4 || argc == 5) && strcmp(argv[1], "list") == 0) {
+        if ((argc == 4 || argc == 5) && (strcmp(argv[1], "list") == 0 || strcmp(argv[1], "early") == 0)) {
                 record_read(argv[2], &record);
-                list(&record, number_of_text(argv[3]), argc == 5 ? number_of_text(argv[4]) : 0);
+                list(&record, *argv[1] == 'e', number_of_text(argv[3]),
+                     argc == 5 ? number_of_text(argv[4]) : 0);
         } else if (argc == 9 && strcmp(argv[1], "cut") == 0) {
                 Kind kind = KIND_ALL;
 
@@ -409,7 +463,8 @@ int main(int argc, char *argv[])
                 cut(&record, argv[3], argv[4], number_of_text(argv[5]), number_of_text(argv[6]), kind,
                     number_of_text(argv[8]));
         } else {
-                die_plainly("usage: replay list LOG SEED [N] | replay cut LOG STATE IMAGE ALWAYS AFTER KIND "
+                die_plainly("usage: replay list|early LOG SEED [N] | replay cut LOG STATE IMAGE ALWAYS "
+                            "AFTER KIND "
                             "SEED");
         }
         free(record.requests);
