@@ -160,6 +160,28 @@ int disk_facts_read_in(const char *sysfs, dev_t device, DiskFacts *ret)
         return 0;
 }
 
+bool disk_is_gone_in(const char *sysfs, dev_t device)
+{
+        _cleanup_free_ char *directory = NULL, *link = NULL;
+
+        if (asprintf(&directory, "%s/dev/block", sysfs) < 0) {
+                directory = NULL;
+                return false;
+        }
+        if (asprintf(&link, "%s/%u:%u", directory, major(device), minor(device)) < 0) {
+                link = NULL;
+                return false;
+        }
+        /* A sandbox without sysfs has no disk, and none that is gone. */
+        return access(directory, F_OK) == 0 && faccessat(AT_FDCWD, link, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+               errno == ENOENT;
+}
+
+bool disk_is_gone(dev_t device)
+{
+        return disk_is_gone_in("/sys", device);
+}
+
 int disk_facts_read(dev_t device, DiskFacts *ret)
 {
         return disk_facts_read_in("/sys", device, ret);

@@ -24,6 +24,13 @@ int disk_facts_read(dev_t device, DiskFacts *ret);
 /* The same with sysfs somewhere else, for tests. */
 int disk_facts_read_in(const char *sysfs, dev_t device, DiskFacts *ret);
 
+/* Has the disk been taken away, be it mounted or not? sysfs forgets it at once, the number lives on until nobody has it open any more.
+ * False also when nothing can be found out. */
+bool disk_is_gone(dev_t device);
+
+/* The same with sysfs somewhere else, for tests. */
+bool disk_is_gone_in(const char *sysfs, dev_t device);
+
 /* The physical disks that device lies on: partitions are looked up as their disk, loop devices as the disks of the file system
  * that holds their file, device mapper and md as all of their members. A device that nothing can be found below (the file of
  * a loop device lies on tmpfs, or is deleted) is its own. Returns their number, at most max, ascending and each once; -errno. */

@@ -233,6 +233,21 @@ static bool learn_from_skip(const FsVolume *fs, Reason reason, VolumeVerdict *re
         return true;
 }
 
+/* A disk that was pulled out answers EIO like one that is broken, but it may come back as it was. */
+static VolumeVerdict disk_trouble(const FsVolume *fs, int error, const char *text)
+{
+        return disk_is_gone(fs->device) ? failure(ENODEV, "its disk was taken away, leaving the rest")
+                                        : failure(error, text);
+}
+
+bool volume_learn_error(const FsVolume *fs, int error, VolumeVerdict *ret_verdict)
+{
+        if (error != -EIO && error != -EUCLEAN && error != -ESHUTDOWN)
+                return false;
+        *ret_verdict = disk_trouble(fs, -error, "cannot be read, leaving it alone");
+        return true;
+}
+
 bool volume_learn(const FsVolume *fs, const RelocationResult *result, VolumeVerdict *ret_verdict)
 {
         switch (result->outcome) {
@@ -257,7 +272,7 @@ bool volume_learn(const FsVolume *fs, const RelocationResult *result, VolumeVerd
                 case EUCLEAN:
                 case ENODEV:
                 case ESHUTDOWN:
-                        *ret_verdict = failure(result->error, "leaving the rest");
+                        *ret_verdict = disk_trouble(fs, result->error, "leaving the rest");
                         return true;
                 default:
                         return false;

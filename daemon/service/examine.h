@@ -49,3 +49,6 @@ RelocationOptions volume_relocation_options(const FsVolume *fs, const VolumeConf
 /* What became of one file may be what would become of all others, too: true with *ret_verdict when nothing more
  * should be tried on this volume. */
 bool volume_learn(const FsVolume *fs, const RelocationResult *result, VolumeVerdict *ret_verdict);
+
+/* The same of an errno (negative) with which the volume answered while it was only looked at. */
+bool volume_learn_error(const FsVolume *fs, int error, VolumeVerdict *ret_verdict);

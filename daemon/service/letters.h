@@ -70,7 +70,7 @@ typedef struct Reply {
         uint64_t sender; /* serial number of the worker; 0: the writer */
         uint64_t volume; /* 0: of none */
 
-        /* REPLY_ADDED; the verdict also of REPLY_MOVED, where stopped says that nothing more should be tried */
+        /* REPLY_ADDED; the verdict also of REPLY_LOOKED, _SWEPT and _MOVED, where stopped says that nothing more should be tried */
         VolumeVerdict verdict;
         char uuid[37]; /* empty when it was not found out */
         uint64_t total_bytes;
@@ -78,7 +78,7 @@ typedef struct Reply {
         uint64_t fsid;
         int watch_error; /* -errno of watching it, 0 when it is watched */
 
-        /* REPLY_LOOKED: candidate, with said 1 when it may be worth moving, else 0; REPLY_MOVED: what became of it, and its path where known */
+        /* REPLY_LOOKED: candidate, with said 1 when it may be worth moving, else 0 or -errno; REPLY_MOVED: what became of it, and its path where known */
         Candidate candidate;
         RelocationResult result;
         uint64_t guard_usec; /* 0 before the engine was proven */

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <syslog.h>
 
 #include "base/clock.h"
 #include "base/number.h"
@@ -97,11 +96,6 @@ bool manager_has_left_out(ServedVolume *volume, uint64_t now_usec)
         return true;
 }
 
-static bool is_fatal(int error)
-{
-        return error == -EIO || error == -EUCLEAN || error == -ESHUTDOWN;
-}
-
 void manager_on_swept(Manager *manager, ServedDisk *disk, Reply *reply)
 {
         ServedVolume *volume = manager_find_volume(manager, reply->volume);
@@ -125,16 +119,8 @@ void manager_on_swept(Manager *manager, ServedDisk *disk, Reply *reply)
         if (reply->said < 0) {
                 volume->sweep_due_usec = now_usec + SWEEP_RETRY_USEC;
                 sweep_end(volume, now_usec);
-                if (is_fatal(reply->said)) {
-                        const VolumeVerdict verdict = {
-                                .stopped = true,
-                                .outcome = OUTCOME_FAILED,
-                                .error = -reply->said,
-                                .level = LOG_ERR,
-                                .text = "its inventory cannot be read, leaving it alone",
-                        };
-                        manager_stop_volume(manager, volume, &verdict);
-                }
+                if (reply->verdict.stopped)
+                        manager_stop_volume(manager, volume, &reply->verdict);
                 return;
         }
         offer_found(manager, volume);

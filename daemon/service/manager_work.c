@@ -201,7 +201,13 @@ void manager_on_looked(Manager *manager, Reply *reply)
                 .not_before_usec = now_usec,
         };
 
-        if (!volume || volume->state != SERVED_WATCHED || reply->said == 0)
+        if (!volume || volume->state != SERVED_WATCHED)
+                return;
+        if (reply->verdict.stopped) {
+                manager_stop_volume(manager, volume, &reply->verdict);
+                return;
+        }
+        if (reply->said <= 0)
                 return;
         if (queue_offer(volume->queue, &offer, now_usec) < 0)
                 volume->sweep_wanted = true;
@@ -270,8 +276,12 @@ void manager_on_moved(Manager *manager, ServedDisk *disk, Reply *reply)
         volume->prepaid_bytes -= u64_min(volume->prepaid_bytes, result->bytes_spent);
         if (result->outcome == OUTCOME_CANCELLED && result->reason == CANCELLED_BUDGET)
                 again_usec = after_budget(manager, volume, reply);
-        queue_finish(volume->queue, reply->candidate.id, result->outcome, result->reason,
-                     volume->settings->busy_files, again_usec, now_usec);
+        /* Where the disk was taken away, no file is to blame: it has its turn as soon as the disk is back. */
+        if (reply->verdict.stopped && reply->verdict.error == ENODEV)
+                put_back(volume, reply->candidate.id, now_usec, now_usec);
+        else
+                queue_finish(volume->queue, reply->candidate.id, result->outcome, result->reason,
+                             volume->settings->busy_files, again_usec, now_usec);
         volume->not_before_usec = u64_add_saturate(now_usec, result->owed_usec);
         manager->ledger_dirty = true;
         if (manager->hour_start_usec == 0)

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/number.h"
 #include "base/units.h"
+#include "facts/disks.h"
 #include "facts/mounts.h"
 #include "fs/copy.h"
 #include "service/privilege.h"
@@ -25,9 +26,12 @@
 #include "work/watch.h"
 
 /* How long a slice of a sweep may take, with the volume's root directory open: an umount meanwhile fails. */
-#define SLICE_USEC       (50 * UINT64_C(1000))
+#define SLICE_USEC        (50 * UINT64_C(1000))
 /* Buffers and ring stay for the next file if it comes soon: making them anew takes a millisecond, keeping them four mebibytes. */
-#define COPIER_IDLE_USEC (5 * USEC_PER_SEC)
+#define COPIER_IDLE_USEC  (5 * USEC_PER_SEC)
+/* A disk that is pulled out fails before sysfs forgets it, by the tenths of a second that its removal takes. There is no event for it. */
+#define REMOVAL_USEC      (3 * USEC_PER_SEC)
+#define REMOVAL_LOOK_USEC (100 * UINT64_C(1000))
 
 typedef struct WorkerVolume {
         struct WorkerVolume *next;
@@ -108,6 +112,22 @@ static const VolumeVerdict out_of_memory = {
         .text = "cannot look at it",
 };
 
+/* Before an error (negative) is judged: is the disk broken, or is it on its way out? Nothing is held. */
+static void await_removal(Worker *worker, const WorkerVolume *volume, int error)
+{
+        const uint64_t deadline_usec = clock_monotonic_usec() + REMOVAL_USEC;
+        VolumeVerdict verdict;
+
+        if (!volume_learn_error(&volume->fs, error, &verdict))
+                return;
+        atomic_store(&worker->step_since_usec, 0);
+        while (!disk_is_gone(volume->fs.device) && !atomic_load(&worker->cancel) &&
+               clock_monotonic_usec() < deadline_usec)
+                mailbox_linger(&worker->requests, clock_monotonic_usec() + REMOVAL_LOOK_USEC,
+                               &worker->cancel);
+        worker_at_step(worker);
+}
+
 /* Marks it, so that its events begin to come. Returns 0 or -errno. */
 static int volume_watch(const WorkerVolume *volume, int group_fd, uint64_t *ret_fsid)
 {
@@ -153,19 +173,23 @@ static void worker_add(Worker *worker, Request *request)
         worker_reply(worker, reply);
 }
 
-/* Most files that were written are gone by now or lie in one piece: they cost one bulkstat record. */
-static bool is_worth_it(const WorkerVolume *volume, Candidate *candidate)
+/* Most files that were written are gone by now or lie in one piece: they cost one bulkstat record. Returns 1 when it is, 0 or
+ * -errno when not. */
+static int is_worth_it(const WorkerVolume *volume, Candidate *candidate)
 {
         _cleanup_close_ int root_fd = fs_volume_open(&volume->fs);
         XfsInode inode;
+        int r;
 
-        if (root_fd < 0 || xfs_inode_read(root_fd, candidate->id.inode, &inode) < 0 ||
-            !file_id_equal(inode.id, candidate->id) || !S_ISREG(inode.mode) || inode.n_extents < 2 ||
+        r = root_fd < 0 ? root_fd : xfs_inode_read(root_fd, candidate->id.inode, &inode);
+        if (r < 0)
+                return r;
+        if (!file_id_equal(inode.id, candidate->id) || !S_ISREG(inode.mode) || inode.n_extents < 2 ||
             inode.size_bytes < volume->settings->min_file_bytes)
-                return false;
+                return 0;
         candidate->size_bytes = inode.size_bytes;
         candidate->n_extents = inode.n_extents;
-        return true;
+        return 1;
 }
 
 /* What an event told of, now that it has been quiet for a while. */
@@ -174,7 +198,11 @@ static void worker_look(Worker *worker, WorkerVolume *volume, Request *request)
         Reply *reply = TAKE_PTR(request->reply);
 
         reply->candidate = TAKE(request->candidate, (Candidate){0});
-        reply->said = volume && is_worth_it(volume, &reply->candidate);
+        if (volume) {
+                reply->said = is_worth_it(volume, &reply->candidate);
+                await_removal(worker, volume, reply->said);
+                (void)volume_learn_error(&volume->fs, reply->said, &reply->verdict);
+        }
         worker_reply(worker, reply);
 }
 
@@ -187,6 +215,8 @@ static void worker_sweep(Worker *worker, WorkerVolume *volume, Request *request)
                                      clock_monotonic_usec() + SLICE_USEC, &worker->cancel);
         if (reply->said == 0)
                 inventory_finish(reply->inventory, &volume->fs, volume->settings);
+        await_removal(worker, volume, reply->said);
+        (void)volume_learn_error(&volume->fs, reply->said, &reply->verdict);
         worker_reply(worker, reply);
 }
 
@@ -318,6 +348,7 @@ static void worker_move(Worker *worker, WorkerVolume *volume, Request *request)
                 settle(&reply->result, r);
         else
                 move_file(worker, volume, request, &reply->result);
+        await_removal(worker, volume, -reply->result.error);
         (void)volume_learn(&volume->fs, &reply->result, &reply->verdict);
         reply->candidate = TAKE(request->candidate, (Candidate){0});
         if (volume->fs.engine) {

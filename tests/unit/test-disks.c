@@ -179,6 +179,16 @@ static void what_is_no_block_device_is_told_so(void **state)
         assert_true(facts.rotational && facts.removable && facts.local);
 }
 
+static void a_disk_is_gone_when_sysfs_has_forgotten_it(void **state)
+{
+        (void)state;
+        sysfs_add(0, "pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0/block/sda", "0", "0");
+        assert_false(disk_is_gone_in(sysfs, makedev(8, 0)));
+        assert_true(disk_is_gone_in(sysfs, makedev(8, 1)));
+        /* Nothing is known where there is no sysfs. */
+        assert_false(disk_is_gone_in("/nonexistent", makedev(8, 0)));
+}
+
 static void a_loop_device_of_this_machine_is_local(void **state)
 {
         DiskFacts facts;
@@ -203,6 +213,7 @@ int main(void)
                 WITH_SYSFS(an_nvme_disk_of_several_controllers_is_as_remote_as_one_of_them),
                 WITH_SYSFS(a_queue_that_does_not_say_is_taken_for_one_that_seeks),
                 WITH_SYSFS(what_is_no_block_device_is_told_so),
+                WITH_SYSFS(a_disk_is_gone_when_sysfs_has_forgotten_it),
                 cmocka_unit_test(a_loop_device_of_this_machine_is_local),
         };
 
