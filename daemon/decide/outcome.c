@@ -44,6 +44,7 @@ static const char *const reason_names[] = {
         [SKIP_DUPLICATE_UUID] = "duplicate-uuid",
         [SKIP_HIDDEN] = "hidden",
         [SKIP_REMOVABLE] = "removable",
+        [SKIP_COPY_ON_WRITE] = "copy-on-write",
         [SKIP_VANISHED] = "vanished",
         [SKIP_DRY_RUN] = "dry-run",
         [CHANGED_WRITTEN] = "written",

@@ -47,6 +47,7 @@ typedef enum Reason {
         SKIP_DUPLICATE_UUID, /* two mounted volumes with one UUID */
         SKIP_HIDDEN,         /* its mount point leads elsewhere: another mount covers it, or our private /tmp does */
         SKIP_REMOVABLE,      /* removable or network-backed disk */
+        SKIP_COPY_ON_WRITE,  /* thin-provisioned disk, or one with a snapshot below */
         SKIP_VANISHED,       /* deleted before we came to it */
         SKIP_DRY_RUN,        /* would be worked on */
         /* of OUTCOME_CHANGED and OUTCOME_BUSY */

@@ -32,7 +32,7 @@ typedef enum SolidState {
 typedef struct VolumeConfig {
         char *mount_path; /* NULL in Config.defaults */
         Enabled enabled;  /* Enabled=; [Policy] Enabled=no leaves a volume to its own section */
-        bool enabled_here; /* Enabled= stands in the volume's own section: then removable and remote disks are meant, too */
+        bool enabled_here; /* Enabled= stands in the volume's own section: then removable, remote and thin disks are meant, too */
         bool broken; /* a mistake in the volume's own section: the service must leave it alone until it is mended */
         uint64_t settle_usec;    /* SettleSec= */
         uint64_t min_file_bytes; /* MinFileSize= */

@@ -118,6 +118,64 @@ static int local_read(const char *path, bool *ret)
         return 0;
 }
 
+/* --- layers of device mapper --- */
+
+/* Deeper than anybody stacks. */
+#define LAYERS_MAX 16
+
+/* What LVM appends to the name of a layer that only copy on write has: a pool of thin volumes, of deduplicated ones, the
+ * blocks of a snapshot and the origin that they are kept from. */
+static const char *const layer_names[] = {"-tpool", "-vpool", "-cow", "-real"};
+
+static bool is_copying_layer(const char *uuid)
+{
+        const size_t n_bytes = strlen(uuid);
+
+        if (strncmp(uuid, "LVM-", strlen("LVM-")) != 0)
+                return false;
+        for (size_t i = 0; i < ELEMENTS(layer_names); i++) {
+                const size_t n_name = strlen(layer_names[i]);
+
+                if (n_bytes > n_name && strcmp(uuid + n_bytes - n_name, layer_names[i]) == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* Is one of the layers below a device (dir_fd: its directory) such a layer? Also through encryption. Returns 1, 0 or -errno. */
+static int any_copying_layer(int dir_fd, unsigned depth)
+{
+        _cleanup_closedir_ DIR *layers = NULL;
+        struct dirent *entry;
+        int fd, r;
+
+        fd = depth >= LAYERS_MAX ? -1 : openat(dir_fd, "slaves", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return depth >= LAYERS_MAX || errno == ENOENT ? 0 : -errno;
+        layers = fdopendir(fd);
+        if (!layers) {
+                r = -errno;
+                (void)fd_close(fd);
+                return r;
+        }
+        while (errno = 0, (entry = readdir(layers))) {
+                _cleanup_close_ int layer_fd = -EBADF;
+                char uuid[160];
+
+                if (entry->d_name[0] == '.')
+                        continue;
+                layer_fd = openat(dirfd(layers), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+                if (layer_fd < 0)
+                        return -errno;
+                r = line_read(layer_fd, "dm/uuid", uuid, sizeof(uuid));
+                if (r >= 0)
+                        r = is_copying_layer(uuid) ? 1 : any_copying_layer(layer_fd, depth + 1);
+                if (r != 0)
+                        return r;
+        }
+        return -errno;
+}
+
 int disk_facts_read_in(const char *sysfs, dev_t device, DiskFacts *ret)
 {
         _cleanup_free_ char *link = NULL, *path = NULL;
@@ -156,6 +214,10 @@ int disk_facts_read_in(const char *sysfs, dev_t device, DiskFacts *ret)
         r = local_read(path, &facts.local);
         if (r < 0)
                 return r;
+        r = any_copying_layer(dir_fd, 0);
+        if (r < 0)
+                return r;
+        facts.copies_on_write = r > 0;
         *ret = facts;
         return 0;
 }

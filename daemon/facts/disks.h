@@ -16,6 +16,9 @@ typedef struct DiskFacts {
         bool removable;
         bool local; /* false behind a network: nbd, rbd, drbd, AoE, iSCSI, NVMe over fabrics. SCSI over Fibre
                             Channel counts as local */
+        bool copies_on_write; /* thin-provisioned, deduplicated, or with a snapshot below: what is moved takes space there once
+                                 more. Known of LVM alone, which says in the names of its layers what they are; the tables of device
+                                 mapper are asked by way of a device that a sandbox does not have */
 } DiskFacts;
 
 /* Returns 0 or -errno; -ENODEV when device is not a block device. */

@@ -166,6 +166,13 @@ int volume_examine(dev_t device, const MountTable *table, const Config *config, 
                 *ret_verdict = skip(SKIP_REMOVABLE, LOG_DEBUG, NULL);
                 return 0;
         }
+        if ((flags & EXAMINE_UNASKED) && ret_fs->disk.copies_on_write && !settings->enabled_here) {
+                *ret_verdict =
+                        skip(SKIP_COPY_ON_WRITE, LOG_INFO,
+                             "thin-provisioned or with a snapshot below, where moving takes space: left "
+                             "alone unless its own section has Enabled=yes");
+                return 0;
+        }
         if (settings->solid_state == SOLID_STATE_NO && !ret_fs->disk.rotational) {
                 *ret_verdict = skip(SKIP_SOLID_STATE, LOG_DEBUG, NULL);
                 return 0;

@@ -36,7 +36,7 @@ bool volume_is_covered(const MountTable *table, const Mount *mount);
 
 #define EXAMINE_WRITE 1u /* make its mount writable in our own namespace */
 #define EXAMINE_UNASKED                                                                                     \
-        2u /* nobody named it: a removable or remote disk must have a section of its own that enables it */
+        2u /* nobody named it: a removable, remote or thin disk must have a section of its own that enables it */
 
 /* Asks everything of the volume that device is, as the host's mount table shows it. *ret_path (owned by the caller) is NULL when no mount shows the whole file system; *ret_fs is
  * filled in as far as it went and is released with fs_volume_done(). Returns 0 or -ENOMEM. */

@@ -179,6 +179,40 @@ static void what_is_no_block_device_is_told_so(void **state)
         assert_true(facts.rotational && facts.removable && facts.local);
 }
 
+static void layer_add(unsigned minor_number, const char *uuid, int below)
+{
+        char path[64], link[512], target[64];
+
+        snprintf(path, sizeof(path), "virtual/block/dm-%u", minor_number);
+        sysfs_add(minor_number, path, "0", "0");
+        sysfs_write(path, "dm/uuid", uuid);
+        snprintf(link, sizeof(link), "%s/devices/%s/slaves/dm-%d", sysfs, path, below);
+        snprintf(target, sizeof(target), "../../dm-%d", below);
+        directories_make(link);
+        if (below >= 0)
+                assert_int_equal(symlink(target, link), 0);
+}
+
+static void a_volume_above_a_pool_or_a_snapshot_copies_on_write(void **state)
+{
+        static const char *const layers[] = {"LVM-vgAlvB-tpool", "LVM-vgAlvB-vpool", "LVM-vgAlvB-cow",
+                                             "LVM-vgAlvB-real"};
+        static const char *const plain[] = {"LVM-vgAlvB", "mpath-3600-cow", "CRYPT-LUKS2-ab-tpool", "-cow"};
+        unsigned number = 0;
+
+        (void)state;
+        for (unsigned i = 0; i < sizeof(layers) / sizeof(layers[0]); i++, number += 3) {
+                layer_add(number, layers[i], -1);
+                layer_add(number + 1, "LVM-vgAlvC", (int)number);
+                layer_add(number + 2, "CRYPT-LUKS2-ab", (int)number + 1);
+                assert_true(facts_of(number + 1).copies_on_write);
+                assert_true(facts_of(number + 2).copies_on_write);
+                layer_add(number + 20, plain[i], -1);
+                layer_add(number + 21, "LVM-vgAlvD", (int)number + 20);
+                assert_false(facts_of(number + 21).copies_on_write);
+        }
+}
+
 static void a_disk_is_gone_when_sysfs_has_forgotten_it(void **state)
 {
         (void)state;
@@ -213,6 +247,7 @@ int main(void)
                 WITH_SYSFS(an_nvme_disk_of_several_controllers_is_as_remote_as_one_of_them),
                 WITH_SYSFS(a_queue_that_does_not_say_is_taken_for_one_that_seeks),
                 WITH_SYSFS(what_is_no_block_device_is_told_so),
+                WITH_SYSFS(a_volume_above_a_pool_or_a_snapshot_copies_on_write),
                 WITH_SYSFS(a_disk_is_gone_when_sysfs_has_forgotten_it),
                 cmocka_unit_test(a_loop_device_of_this_machine_is_local),
         };
