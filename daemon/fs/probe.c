@@ -218,7 +218,7 @@ static int engine_answers(FsVolume *volume, int root_fd, const FileId *parents, 
 
 /* The one thing that no probe can try is a crash. Without the reverse-mapping tree SWAPEXT exchanges the inodes' forks and
  * leaves the new owner of the extent tree's blocks to log recovery, and that fails: once such a record has reached the
- * log, a crash makes a volume that cannot be mounted (measured on Linux 6.18; tests/fs/swapext-crash.sh).
+ * log, a crash makes a volume that cannot be mounted (measured on Linux 6.18; tests/crash/swapext.sh).
  * With the tree it moves extent by extent, each logged with an intent, and recovery is that of every other write.
  *
  * Under quota SWAPEXT wants owner and donor to be the same, which would charge the donor to the owner. */

@@ -79,23 +79,24 @@ points()
                 if (n == 0 || int(i * n / NR) != int((i - 1) * n / NR)) print line[i] }'
 }
 
-# every_point SHAPE KILLS STOPS: so many of each besides what is done around the commit.
+# every_point SHAPE FROM KILLS STOPS [MODE...]: so many of each, besides what is done around the commit: killed from that call on, stopped in
+# these ways in the region, where the file is at stake.
 every_point()
 {
         local point mode commit
+        local -a modes=("${@:5}")
 
         commit=$(commit_call):3 # two of the probe's come first
         file_take "$1"
         calls >"$SCRATCH/calls"
         grep -q " ${commit/:/ }\$" "$SCRATCH/calls" || wrong "no commit: $(cat "$SCRATCH/calls")"
-        for point in $(points "$2" <"$SCRATCH/calls"); do
+        for point in $(sed -n "/ $2\$/,\$p" "$SCRATCH/calls" | points "$3"); do
                 killed "$1" "$point"
         done
         killed "$1" "$commit"
         killed "$1" "$commit" --after
-        for mode in cut flush; do
-                # All of the region; the probe's in the same way, but they are many.
-                for point in $(sed -n '/ flock 2$/,$p' "$SCRATCH/calls" | points "$3"); do
+        for mode in "${modes[@]}"; do
+                for point in $(sed -n '/ flock 2$/,$p' "$SCRATCH/calls" | points "$4"); do
                         stopped "$1" "$mode" "$point"
                 done
                 stopped "$1" "$mode" "$commit" --kill
@@ -105,11 +106,11 @@ every_point()
 
 files_make
 if [[ ${WHOLE:-} ]]; then
-        every_point mixed 0 0
+        every_point mixed 'openat 1' 0 0 cut flush
         RUN=(without-uring setup)
-        every_point whole 0 0
+        every_point whole 'flock 2' 0 0 cut
 else
-        every_point mixed 13 2
+        every_point mixed 'openat 1' 13 2 cut flush
 fi
 nothing_is_left
 files_are_same

@@ -73,10 +73,11 @@ one_run()
         fi
 }
 
-# every_call SHAPE [NAME...]: all of its calls, or the first and the last of each name in a sample; only these names.
+# every_call SHAPE [NAME...]: all of its calls, or the first and the last of each name in a sample; only these names. From the last to the first: there
+# is most to lose where the file is at stake. Before its region is begun each call fails in one way only.
 every_call()
 {
-        local shape=$1 name k fault faults last
+        local shape=$1 name k n fault faults last region
         local -A n_last=()
 
         shift
@@ -85,30 +86,29 @@ every_call()
         while read -r _ name k; do
                 n_last[$name]=$k
         done <"$SCRATCH/calls"
+        region=$(sed -n 's/ flock 2$//p' "$SCRATCH/calls")
         # The probe has a buffer and single bytes to write; what comes after it is the copy.
-        n_probe_writes=66
-        while read -r _ name k <&3; do
+        n_probe_writes=$(awk -v region="$region" '$1 < region && $2 == "pwrite64" { k = $3 } END { print k }' "$SCRATCH/calls")
+        while read -r n name k <&3; do
                 (($# == 0)) || [[ " $* " == *" $name "* ]] || continue
                 last=${n_last[$name]}
                 [[ ${WHOLE:-} || $k == 1 || $k == "$last" ]] || continue
                 read -ra faults <<<"$(faults_of "$name")"
-                [[ ${WHOLE:-} ]] || faults=("${faults[0]}")
+                [[ ${WHOLE:-} ]] && ((n >= region)) || faults=("${faults[0]}")
                 for fault in "${faults[@]}"; do
                         one_run "$shape" "$name:$k" "$fault"
                         # Interrupted for ever is nothing that happens; two lies make no truth.
                         [[ $fault == EINTR || $fault == lie ]] || ((k == last)) ||
                                 one_run "$shape" "$name:$k" "$fault" --for-ever
                 done
-        done 3<"$SCRATCH/calls"
+        done 3< <(tac "$SCRATCH/calls")
 }
 
 files_make
 every_call mixed
 RUN=(without-uring setup)
-if [[ ${WHOLE:-} ]]; then
-        every_call whole
-else
-        every_call whole pread64 pwrite64 fdatasync
+every_call whole pread64 pwrite64 fdatasync ftruncate fallocate
+if [[ ! ${WHOLE:-} ]]; then
         # What is worth more than a first fault.
         file_take whole
         calls >"$SCRATCH/calls"
@@ -116,7 +116,7 @@ else
                 k=$(sed -n "s/^[0-9]* ${fault%:*} //p" "$SCRATCH/calls" | tail -n 1)
                 one_run whole "${fault%:*}:$k" "${fault#*:}"
         done
-        for fault in lie after:EIO EBUSY; do
+        for fault in lie after:EIO; do
                 one_run whole "$(commit_call):3" "$fault"
         done
 fi
