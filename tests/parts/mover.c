@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* part-mover [--board=FILE] [--guard=USEC] [--linger=USEC] MOUNT DIRECTORY
+/* part-mover [--board=FILE] [--guard=USEC] [--linger=USEC] MOUNT DIRECTORY...
  *
- * An engine that never rests: goes over all files below DIRECTORY, which lies on the volume at MOUNT, again and again until
+ * An engine that never rests: goes over all files below each DIRECTORY, which lies on the volume at MOUNT, again and again until
  * SIGTERM, and moves each that is worth it, as the worker of the service would, but without settling, budget, rate or
  * pause. A file that is too young is left for the next round, so no file waits for another.
  *
@@ -184,7 +184,17 @@ static void report(const Mover *mover)
                mover->n_rounds);
 }
 
-static const char *parse_arguments(Mover *mover, int argc, char *argv[])
+/* Directories vanish, too, while they are walked; then the rest of this one is for the next round. */
+static void look(char *const *directories)
+{
+        n_candidates = 0;
+        for (; *directories; directories++)
+                if (file_id_from_name(AT_FDCWD, *directories, &directory_id) < 0 ||
+                    (nftw(*directories, on_file, 16, FTW_PHYS) < 0 && errno != ENOENT))
+                        error(2, errno, "%s", *directories);
+}
+
+static char *const *parse_arguments(Mover *mover, int argc, char *argv[])
 {
         static const struct option options[] = {
                 {"board", required_argument, NULL, 'b'},
@@ -211,22 +221,22 @@ static const char *parse_arguments(Mover *mover, int argc, char *argv[])
                 default:
                         exit(2);
                 }
-        if (optind + 2 != argc)
+        if (optind + 2 > argc)
                 error(2, 0,
-                      "usage: part-mover [--board=FILE] [--guard=USEC] [--linger=USEC] MOUNT DIRECTORY");
+                      "usage: part-mover [--board=FILE] [--guard=USEC] [--linger=USEC] MOUNT DIRECTORY...");
         if (stat(argv[optind], &status) < 0)
                 error(2, errno, "%s", argv[optind]);
         r = fs_volume_init(&mover->volume, argv[optind], status.st_dev);
         if (r < 0)
                 error(2, -r, "%s", argv[optind]);
-        return argv[optind + 1];
+        return argv + optind + 1;
 }
 
 int main(int argc, char *argv[])
 {
         const struct sigaction action = {.sa_handler = on_stop};
         Mover mover = {.guard_usec = GUARD_NONE, .random = 4711};
-        const char *directory = parse_arguments(&mover, argc, argv);
+        char *const *directories = parse_arguments(&mover, argc, argv);
 
         if (sigaction(SIGTERM, &action, NULL) < 0 || sigaction(SIGINT, &action, NULL) < 0)
                 error(2, errno, "sigaction");
@@ -234,8 +244,6 @@ int main(int argc, char *argv[])
         candidates = calloc(FILES_MAX, sizeof(*candidates));
         if (!candidates || copier_new(false, &mover.copier) < 0)
                 error(2, ENOMEM, "buffers");
-        if (file_id_from_name(AT_FDCWD, directory, &directory_id) < 0)
-                error(2, 0, "%s cannot be named", directory);
         mover.options = (RelocationOptions){
                 .policy = {.executables = true},
                 .limits = {.max_region_bytes = PLAN_REGION_BYTES,
@@ -247,9 +255,7 @@ int main(int argc, char *argv[])
         puts("ready");
         (void)fflush(stdout);
         while (!stop) {
-                n_candidates = 0;
-                if (nftw(directory, on_file, 16, FTW_PHYS) < 0 && errno != ENOENT)
-                        error(2, errno, "%s", directory);
+                look(directories);
                 for (size_t i = 0; i < n_candidates && !stop; i++) {
                         move_wished(&mover);
                         move(&mover, &candidates[i]);

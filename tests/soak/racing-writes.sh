@@ -13,7 +13,7 @@ mkdir "$MNT/files"
 part-mover --board="$SCRATCH/board" "$MNT" "$MNT/files" >"$SCRATCH/mover" &
 mover=$!
 status=0
-exerciser --board="$SCRATCH/board" --processes=2 --threads=4 --seconds="$seconds" "$MNT/files" || status=$?
+exerciser --board="$SCRATCH/board" --processes=2 --threads=6 --seconds="$seconds" "$MNT/files" || status=$?
 ((status != 1)) || fail "data was lost"
 ((status == 0)) || fail "the exerciser ended with status $status"
 
