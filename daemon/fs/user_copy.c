@@ -11,12 +11,12 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/number.h"
+#include "base/protection.h"
 #include "facts/page_cache.h"
 #include "facts/xfs.h"
 #include "fs/copy.h"
 #include "fs/donor.h"
 #include "fs/lease.h"
-#include "fs/protection.h"
 #include "fs/user_copy.h"
 
 /* Direct I/O alignment where the kernel does not say: one block is always enough on XFS. */

@@ -11,7 +11,7 @@
 #include <sys/ioctl.h>
 #include <xfs/xfs.h>
 
-#include "fs/protection.h"
+#include "base/protection.h"
 #include "fs/user_copy.h"
 
 _Static_assert(sizeof(struct xfs_bstat) <= sizeof(EngineCookie), "the cookie has room");

@@ -7,7 +7,8 @@
 #         . "$(dirname "$0")/../lib/scratch.sh"
 #         test_begin "$@"
 # and says in comments like "# LIMIT: 60" what tests/run has to know: seconds that it may take (60), "# KERNEL: PATTERN" for
-# messages of the kernel that it causes on purpose, "# ENGINES: no" if it does not run once for each engine, or the engines that it does run for, "# ROOTS:
+# messages of the kernel that it causes on purpose, "# MUTANTS: NAME NAME:ENGINE" for protections that it is the proof of: without one of
+# them it has to end with status 99, which only lost() gives, "# ENGINES: no" if it does not run once for each engine, or the engines that it does run for, "# ROOTS:
 # bookworm trixie" if it runs once for each of these systems instead (lib/roots.sh), "# ASAN: no" and "# TSAN: no" if it is not worth
 # repeating with these sanitizers, "# WHOLE: 1800" for the limit of a test that was asked for by name where a run of all tests
 # has a sample of it ($WHOLE is set then). It can be run by itself, too. Status 77: skipped, the last line says why.
@@ -31,6 +32,14 @@ fail()
 {
         echo "${0##*/}:${BASH_LINENO[0]}: $*" >&2
         exit 1
+}
+
+# Something is gone, or was done that must never be: what a protection is there for, and what its mutant has to come to. Any
+# other trouble is fail().
+lost()
+{
+        echo "${0##*/}:${BASH_LINENO[0]}: LOST: $*" >&2
+        exit 99
 }
 
 skip()
@@ -243,6 +252,7 @@ expect_outcome()
         outcome=$(said_of "$1" 'if . then .outcome + (if .reason then ":" + .reason else "" end) else "nothing" end')
         [[ $outcome == "$2" || $outcome == "$2":* ]] && return
         cat "$OUT" "$ERR" >&2
+        [[ $outcome != moved* ]] || lost "$1: moved, and should be $2"
         fail "$1: $outcome, not $2"
 }
 
@@ -271,7 +281,7 @@ expect_same()
         filestate "${paths[@]}" >"$SCRATCH/state-now"
         diff "$SCRATCH/state-$1" "$SCRATCH/state-now" >"$SCRATCH/diff" && return
         head -n 40 "$SCRATCH/diff" >&2
-        fail "something is not as before"
+        lost "something is not as before"
 }
 
 runs()

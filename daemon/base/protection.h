@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Protections that a test binary can be built without, to show that their test fails then.
+/* Protections that a test's program can be built without, to show that their test fails then.
  *
  * PROTECTED_BY(LEASE) is 1 in every binary that is installed. Only a compiler flag, -DDEFRAGD_WITHOUT_LEASE=1, makes
- * it 0: there is no variable, option or environment that could. Each name is explained in docs/SAFETY.md. */
+ * it 0: there is no variable, option or environment that could (tests/mutants/installed.sh looks). Each name is explained
+ * in docs/SAFETY.md, and stands in .c files only: these are what tests/CMakeLists.txt compiles once more. */
 
+#ifndef PROTECTED_BY
 #define PROTECTED_BY(name) (!DEFRAGD_WITHOUT_##name)
+#endif
 
 #ifndef DEFRAGD_WITHOUT_SAME_TICK
 #define DEFRAGD_WITHOUT_SAME_TICK 0 /* age guard; stamps asked for before the cookie and equal to it */
