@@ -32,6 +32,75 @@
 #ifndef DEFRAGD_WITHOUT_DURABLE_DONOR
 #define DEFRAGD_WITHOUT_DURABLE_DONOR 0 /* the donor is flushed to stable storage before the commit */
 #endif
+#ifndef DEFRAGD_WITHOUT_APPENDER
+#define DEFRAGD_WITHOUT_APPENDER 0 /* asked by a read lease first: open for writing anywhere? */
+#endif
+#ifndef DEFRAGD_WITHOUT_LEASE_SIGNAL
+#define DEFRAGD_WITHOUT_LEASE_SIGNAL 0 /* the signal of a lease break is chosen, and ignored */
+#endif
+#ifndef DEFRAGD_WITHOUT_CLOCK_STEP
+#define DEFRAGD_WITHOUT_CLOCK_STEP 0 /* no commit when the wall clock was set since the sample */
+#endif
+#ifndef DEFRAGD_WITHOUT_SHARED_WALLS
+#define DEFRAGD_WITHOUT_SHARED_WALLS 0 /* shared extents are not moved */
+#endif
+#ifndef DEFRAGD_WITHOUT_SAME_MAP
+#define DEFRAGD_WITHOUT_SAME_MAP 0 /* the donor has blocks exactly where the target has some */
+#endif
+#ifndef DEFRAGD_WITHOUT_UNWRITTEN
+#define DEFRAGD_WITHOUT_UNWRITTEN 0 /* only what is written is read and written */
+#endif
+#ifndef DEFRAGD_WITHOUT_GAIN
+#define DEFRAGD_WITHOUT_GAIN 0 /* committed only if the number of runs falls */
+#endif
+#ifndef DEFRAGD_WITHOUT_RESERVE
+#define DEFRAGD_WITHOUT_RESERVE 0 /* FreeSpaceReserve= stays free */
+#endif
+#ifndef DEFRAGD_WITHOUT_NOTHING_HELD
+#define DEFRAGD_WITHOUT_NOTHING_HELD 0 /* no descriptor on the volume outlives a region */
+#endif
+#ifndef DEFRAGD_WITHOUT_DONOR_PRIVATE
+#define DEFRAGD_WITHOUT_DONOR_PRIVATE 0 /* the donor is root's, 0600, and can never be given a name */
+#endif
+#ifndef DEFRAGD_WITHOUT_CACHE_REFILL
+#define DEFRAGD_WITHOUT_CACHE_REFILL 0 /* what was in the page cache is read again after the commit */
+#endif
+#ifndef DEFRAGD_WITHOUT_UUID
+#define DEFRAGD_WITHOUT_UUID 0 /* the UUID of the volume at every opening */
+#endif
+#ifndef DEFRAGD_WITHOUT_VOLUME_LOCK
+#define DEFRAGD_WITHOUT_VOLUME_LOCK 0 /* flock(2) on the root directory */
+#endif
 #ifndef DEFRAGD_WITHOUT_REVERSE_MAP
 #define DEFRAGD_WITHOUT_REVERSE_MAP 0 /* SWAPEXT only where there is a reverse-mapping tree */
+#endif
+#ifndef DEFRAGD_WITHOUT_PRIVILEGED
+#define DEFRAGD_WITHOUT_PRIVILEGED 0 /* setuid and capabilities: not where they would be stripped */
+#endif
+#ifndef DEFRAGD_WITHOUT_EXECUTABLES
+#define DEFRAGD_WITHOUT_EXECUTABLES 0 /* files with an execute bit are left alone */
+#endif
+#ifndef DEFRAGD_WITHOUT_NODEFRAG
+#define DEFRAGD_WITHOUT_NODEFRAG 0 /* FS_XFLAG_NODEFRAG */
+#endif
+#ifndef DEFRAGD_WITHOUT_OPTED_OUT
+#define DEFRAGD_WITHOUT_OPTED_OUT 0 /* user.defragd=off */
+#endif
+#ifndef DEFRAGD_WITHOUT_SWAP_SIGNATURE
+#define DEFRAGD_WITHOUT_SWAP_SIGNATURE 0 /* files that look like swap space */
+#endif
+#ifndef DEFRAGD_WITHOUT_READ_ONLY
+#define DEFRAGD_WITHOUT_READ_ONLY 0 /* a mount that is read-only in the mount table of the host */
+#endif
+#ifndef DEFRAGD_WITHOUT_TWIN
+#define DEFRAGD_WITHOUT_TWIN 0 /* two mounted volumes with one UUID are left alone */
+#endif
+#ifndef DEFRAGD_WITHOUT_OWN_EVENTS
+#define DEFRAGD_WITHOUT_OWN_EVENTS 0 /* events of our own process are ignored */
+#endif
+#ifndef DEFRAGD_WITHOUT_CHARGED_FIRST
+#define DEFRAGD_WITHOUT_CHARGED_FIRST 0 /* DailyWrites= is charged on stable storage before the move */
+#endif
+#ifndef DEFRAGD_WITHOUT_ESCAPE
+#define DEFRAGD_WITHOUT_ESCAPE 0 /* what is shown of a name is printable UTF-8 */
 #endif

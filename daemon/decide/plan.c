@@ -21,6 +21,7 @@
 #include <stdlib.h>
 
 #include "base/number.h"
+#include "base/protection.h"
 #include "decide/plan.h"
 
 /* One run; or several neighbours, where the unit of movement allows no cut between them. */
@@ -422,7 +423,7 @@ int plan_make(const ExtentMap *map, uint64_t size_bytes, const PlanLimits *limit
 
         assert(limits->block_bytes > 0);
 
-        r = plan_with_walls(map, size_bytes, limits, !limits->unshare, &plan);
+        r = plan_with_walls(map, size_bytes, limits, !limits->unshare && PROTECTED_BY(SHARED_WALLS), &plan);
         if (r < 0)
                 return r;
 

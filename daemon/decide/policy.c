@@ -7,6 +7,7 @@
 #include <linux/stat.h>
 
 #include "base/number.h"
+#include "base/protection.h"
 #include "decide/policy.h"
 
 /* Bits of st_mode as inode(7) fixes them. sys/stat.h has names for them, but system calls as well, and
@@ -30,7 +31,7 @@ static const struct {
         {0, FS_XFLAG_REALTIME, SKIP_REALTIME},
         {STATX_ATTR_IMMUTABLE, FS_XFLAG_IMMUTABLE, SKIP_IMMUTABLE},
         {STATX_ATTR_APPEND, FS_XFLAG_APPEND, SKIP_APPEND_ONLY},
-        {0, FS_XFLAG_NODEFRAG, SKIP_NODEFRAG},
+        {0, PROTECTED_BY(NODEFRAG) ? FS_XFLAG_NODEFRAG : 0, SKIP_NODEFRAG},
 };
 
 Reason policy_judge(const Policy *policy, const FileFacts *facts)
@@ -42,19 +43,20 @@ Reason policy_judge(const Policy *policy, const FileFacts *facts)
                 if ((facts->attributes & refusals[i].attributes) || (facts->xflags & refusals[i].xflags))
                         return refusals[i].reason;
 
-        if (facts->opted_out)
+        if (facts->opted_out && PROTECTED_BY(OPTED_OUT))
                 return SKIP_OPTED_OUT;
         if (facts->size_bytes < policy->min_file_bytes)
                 return SKIP_TOO_SMALL;
 
         /* Our O_RDWR open blocks an exec while it lasts, whoever of owner, group and others may run the
          * file. */
-        if (!policy->executables && (facts->mode & MODE_EXECUTE))
+        if (PROTECTED_BY(EXECUTABLES) && !policy->executables && (facts->mode & MODE_EXECUTE))
                 return SKIP_EXECUTABLE;
 
         /* Setgid without the group's execute bit once asked for mandatory locks and runs nobody's
          * program, but an engine that strips privileges strips that bit as well. */
-        if (!policy->engine_keeps_privileges && ((facts->mode & MODE_PRIVILEGES) || facts->has_capabilities))
+        if (PROTECTED_BY(PRIVILEGED) && !policy->engine_keeps_privileges &&
+            ((facts->mode & MODE_PRIVILEGES) || facts->has_capabilities))
                 return SKIP_PRIVILEGED;
 
         return REASON_NONE;

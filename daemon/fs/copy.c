@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/number.h"
+#include "base/protection.h"
 #include "fs/copy.h"
 #include "fs/copy_backend.h"
 #include "fs/protection.h"
@@ -205,7 +206,7 @@ int copier_begin(Copier *copier, int source_fd, int donor_fd, const ExtentMap *m
                           map->extents[i].logical == to;
                      i++)
                         to += map->extents[i].length;
-                if (unwritten || from >= size_bytes)
+                if ((unwritten && PROTECTED_BY(UNWRITTEN)) || from >= size_bytes)
                         continue;
                 r = pieces_add(copier, from, u64_min(to, u64_align_up(size_bytes, align_bytes)), size_bytes);
                 if (r < 0)

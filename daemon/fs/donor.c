@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/number.h"
+#include "base/protection.h"
 #include "facts/xfs.h"
 #include "fs/donor.h"
 
@@ -29,7 +30,9 @@
 static int donor_create_in(int dir_fd)
 {
         /* O_EXCL: it can never be linked into the file system. */
-        int fd = openat(dir_fd, ".", O_TMPFILE | O_EXCL | O_RDWR | O_DIRECT | O_CLOEXEC | O_LARGEFILE, 0600);
+        const int unlinkable = PROTECTED_BY(DONOR_PRIVATE) ? O_EXCL : 0;
+        int fd = openat(dir_fd, ".", O_TMPFILE | unlinkable | O_RDWR | O_DIRECT | O_CLOEXEC | O_LARGEFILE,
+                        PROTECTED_BY(DONOR_PRIVATE) ? 0600 : 0666);
 
         return fd < 0 ? -errno : fd;
 }
@@ -103,10 +106,10 @@ int donor_prepare(int donor_fd, const FileFacts *target)
         /* Not asking for the stamps: whoever asks makes the kernel move its clock for stamps forward. */
         if (statx(donor_fd, "", AT_EMPTY_PATH, STATX_MODE | STATX_GID, &status) < 0)
                 return -errno;
-        if (status.stx_gid != 0 && fchown(donor_fd, (uid_t)-1, 0) < 0)
+        if (PROTECTED_BY(DONOR_PRIVATE) && status.stx_gid != 0 && fchown(donor_fd, (uid_t)-1, 0) < 0)
                 return -errno;
         /* A setgid directory passes no mode bits on to a plain file, a default ACL may. */
-        if ((status.stx_mode & 07777) != 0600 && fchmod(donor_fd, 0600) < 0)
+        if (PROTECTED_BY(DONOR_PRIVATE) && (status.stx_mode & 07777) != 0600 && fchmod(donor_fd, 0600) < 0)
                 return -errno;
 
         if (ioctl(donor_fd, FS_IOC_FSGETXATTR, &attributes) < 0)
@@ -261,7 +264,7 @@ int donor_reserve(int donor_fd, const ExtentMap *map, uint64_t shift, uint64_t d
         r = extent_map_read(donor_fd, 0, UINT64_MAX, false, EXTENT_MAP_MAX, &donor);
         if (r < 0)
                 return r;
-        if (!same_places(map, shift, &donor)) {
+        if (PROTECTED_BY(SAME_MAP) && !same_places(map, shift, &donor)) {
                 r = donor_punch_holes(donor_fd, map, shift);
                 if (r < 0)
                         return r;

@@ -7,12 +7,15 @@
 #include <fcntl.h>
 #include <signal.h>
 
+#include "base/protection.h"
 #include "fs/lease.h"
 
 void lease_ignore_breaks(void)
 {
         const struct sigaction ignore = {.sa_handler = SIG_IGN};
 
+        if (!PROTECTED_BY(LEASE_SIGNAL))
+                return;
         /* The default, SIGIO, would end the process; it stays ignored for the moment before F_SETSIG. */
         (void)sigaction(SIGIO, &ignore, NULL);
         (void)sigaction(SIGRTMIN, &ignore, NULL);
@@ -20,7 +23,7 @@ void lease_ignore_breaks(void)
 
 static int lease_take(int fd, int type)
 {
-        if (fcntl(fd, F_SETSIG, SIGRTMIN) < 0)
+        if (PROTECTED_BY(LEASE_SIGNAL) && fcntl(fd, F_SETSIG, SIGRTMIN) < 0)
                 return -errno;
         if (fcntl(fd, F_SETLEASE, type) == 0)
                 return 0;

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/number.h"
+#include "base/protection.h"
 #include "facts/xfs.h"
 #include "fs/donor.h"
 #include "fs/lease.h"

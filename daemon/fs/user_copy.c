@@ -76,7 +76,7 @@ int user_copy_open(EngineJob *job)
                 return verdict_of_error(job, fd);
         r = lease_take_read(fd);
         (void)fd_close(fd);
-        if (r != 0 && PROTECTED_BY(LEASE))
+        if (r != 0 && PROTECTED_BY(LEASE) && PROTECTED_BY(APPENDER))
                 return verdict_of_lease(job, r);
 
         fd = xfs_open_by_id(job->root_fd, job->target, O_RDWR | O_NONBLOCK | O_DIRECT);
@@ -202,7 +202,7 @@ int user_copy_reserve(EngineJob *job)
                 return r;
         for (size_t i = 0; i < job->map.n_extents; i++)
                 wanted += job->map.extents[i].length;
-        if (free_bytes < u64_add_saturate(wanted, job->reserve_bytes))
+        if (free_bytes < u64_add_saturate(wanted, PROTECTED_BY(RESERVE) ? job->reserve_bytes : 0))
                 return verdict(job, ENGINE_NO_SPACE, NO_SPACE_RESERVE);
 
         r = donor_create(job->root_fd, job->parents, job->n_parents);
@@ -225,8 +225,9 @@ int user_copy_reserve(EngineJob *job)
 
         /* Free space may be as fragmented as the file is: then there is nothing to gain, and nothing was read yet. */
         job->runs_after = (uint32_t)u64_min(runs, UINT32_MAX);
-        if (runs >= job->region.n_runs ||
-            !plan_is_worth(job->limits, job->region.n_runs - runs, job->region.bytes))
+        if (PROTECTED_BY(GAIN) &&
+            (runs >= job->region.n_runs ||
+             !plan_is_worth(job->limits, job->region.n_runs - runs, job->region.bytes)))
                 return verdict(job, ENGINE_NO_SPACE, NO_SPACE_FRAGMENTED);
 
         if (job->sampled.dio_align_bytes == 0)
@@ -312,7 +313,8 @@ static int commit_checked(EngineJob *job, const XfsCommit *commit)
         }
         if (!file_facts_same(&job->sampled, &now))
                 return verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN);
-        if (llabs(clock_offset_nsec() - job->clock_offset_nsec) > CLOCK_STEP_NSEC)
+        if (PROTECTED_BY(CLOCK_STEP) &&
+            llabs(clock_offset_nsec() - job->clock_offset_nsec) > CLOCK_STEP_NSEC)
                 return verdict(job, ENGINE_CHANGED, CHANGED_CLOCK);
         r = commit->exchange(job);
         return r < 0 ? commit_refused(job, r) : ENGINE_DONE;
@@ -332,7 +334,8 @@ int user_copy_commit(EngineJob *job, const XfsCommit *commit, bool with_lease)
                 lease_release(job->target_fd);
 
         /* The exchange dropped the range from the page cache: what was mostly there comes back. */
-        if (r == ENGINE_DONE && job->cached_bytes >= job->region.bytes / 2 && job->cached_bytes > 0)
+        if (PROTECTED_BY(CACHE_REFILL) && r == ENGINE_DONE && job->cached_bytes >= job->region.bytes / 2 &&
+            job->cached_bytes > 0)
                 page_cache_refill(job->target_fd, job->region.offset, job->region.length);
         return r;
 }
@@ -342,7 +345,7 @@ void user_copy_close(EngineJob *job)
         /* A flush that was begun would keep the donor open. */
         if (job->donor_fd >= 0)
                 (void)copier_flush_wait(job->copier);
-        job->target_fd = fd_close(job->target_fd);
+        job->target_fd = PROTECTED_BY(NOTHING_HELD) ? fd_close(job->target_fd) : -EBADF;
         job->donor_fd = fd_close(job->donor_fd);
         extent_map_done(&job->map);
 }

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/protection.h"
 #include "fs/volume.h"
 
 static void uuid_format(const uint8_t uuid[static 16], char ret[static 37])
@@ -84,7 +85,7 @@ int fs_volume_open(const FsVolume *volume)
         r = xfs_geometry_read(root_fd, &now);
         if (r < 0)
                 return r == -ENOTTY ? -ENODEV : r;
-        if (memcmp(now.uuid, volume->xfs.uuid, sizeof(now.uuid)) != 0)
+        if (PROTECTED_BY(UUID) && memcmp(now.uuid, volume->xfs.uuid, sizeof(now.uuid)) != 0)
                 return -ENODEV;
         return TAKE_FD(root_fd);
 }
@@ -96,7 +97,7 @@ int fs_volume_open_locked(const FsVolume *volume)
         root_fd = fs_volume_open(volume);
         if (root_fd < 0)
                 return root_fd;
-        if (flock(root_fd, LOCK_EX | LOCK_NB) < 0)
+        if (PROTECTED_BY(VOLUME_LOCK) && flock(root_fd, LOCK_EX | LOCK_NB) < 0)
                 return -errno;
         return TAKE_FD(root_fd);
 }

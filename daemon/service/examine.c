@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/number.h"
+#include "base/protection.h"
 #include "base/units.h"
 #include "service/examine.h"
 #include "service/privilege.h"
@@ -139,7 +140,7 @@ int volume_examine(dev_t device, const MountTable *table, const Config *config, 
                 return -ENOMEM;
         if (strcmp(mount->type, "xfs") != 0)
                 return 0;
-        if (!mount->writable) {
+        if (!mount->writable && PROTECTED_BY(READ_ONLY)) {
                 *ret_verdict = skip(SKIP_READ_ONLY, LOG_DEBUG, NULL);
                 return 0;
         }
@@ -183,7 +184,7 @@ int volume_examine(dev_t device, const MountTable *table, const Config *config, 
                                      : skip(SKIP_OPTED_OUT, LOG_DEBUG, NULL);
                 return 0;
         }
-        if (has_twin(ret_fs, table)) {
+        if (has_twin(ret_fs, table) && PROTECTED_BY(TWIN)) {
                 *ret_verdict = skip(SKIP_DUPLICATE_UUID, LOG_WARNING,
                                     "another mounted volume has the same UUID, leaving both alone");
                 return 0;

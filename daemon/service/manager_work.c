@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/number.h"
+#include "base/protection.h"
 #include "facts/power.h"
 #include "service/served.h"
 
@@ -161,7 +162,7 @@ static bool try_move(Manager *manager, ServedVolume *volume, const LocalTime *no
 
         *ret_next_usec = UINT64_MAX;
         /* The answer of the writer wakes us. */
-        if (!is_free && volume->prepaid_serial > manager->stored_serial)
+        if (PROTECTED_BY(CHARGED_FIRST) && !is_free && volume->prepaid_serial > manager->stored_serial)
                 return false;
         entry = queue_pop_best(volume->queue, now_usec);
         if (!entry) {

@@ -10,6 +10,7 @@
 #include "base/escape.h"
 #include "base/log.h"
 #include "base/number.h"
+#include "base/protection.h"
 #include "base/units.h"
 #include "service/examine.h"
 #include "service/once_volume.h"
@@ -89,7 +90,7 @@ void once_volume_recheck(OnceVolume *volume, const MountTable *table)
 {
         const Mount *mount = mount_table_find(table, volume->device);
 
-        if (volume->stopped || (mount && mount->writable))
+        if (volume->stopped || (mount && (mount->writable || !PROTECTED_BY(READ_ONLY))))
                 return;
         volume_log(volume, LOG_NOTICE,
                    mount ? "now read-only, leaving the rest" : "unmounted, leaving the rest", 0);

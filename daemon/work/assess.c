@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/number.h"
+#include "base/protection.h"
 #include "facts/extent_map.h"
 #include "facts/swap_signature.h"
 #include "facts/xfs.h"
@@ -94,6 +95,7 @@ int assess_file(const FsVolume *volume, int root_fd, FileId id, PlanLimits *limi
         r = swap_signature_read(fd, assessment.facts.size_bytes, &swap);
         if (r < 0)
                 return r;
+        swap = swap && PROTECTED_BY(SWAP_SIGNATURE);
         if (swap)
                 assessment.reason = SKIP_SWAPFILE;
         *ret = TAKE(assessment, (Assessment){0});

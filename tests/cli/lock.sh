@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Two instances never work on one volume at once: the second one is told to come later, and loses nothing.
 # LIMIT: 60
+# MUTANTS: VOLUME_LOCK
 
 . "$(dirname "$0")/../lib/scratch.sh"
 test_begin "$@"
@@ -15,7 +16,7 @@ remember files "$MNT"
 # The lock is flock(2) on the root directory.
 exec {lock}<"$MNT"
 flock --exclusive "$lock"
-defrag 75 --no-budget --json "$MNT/file0000"
+defrag '0|75' --no-budget --json "$MNT/file0000"
 expect_outcome "$MNT/file0000" busy:locked
 (($(runs "$MNT/file0000") > 100)) || fail "moved in spite of the lock"
 exec {lock}<&-

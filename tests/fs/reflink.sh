@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Shared extents are walls: what two files share stays shared, and what is theirs alone is still moved.
 # LIMIT: 90
+# MUTANTS: SHARED_WALLS
 
 . "$(dirname "$0")/../lib/scratch.sh"
 test_begin "$@"

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Files that others find by their blocks are left alone: swap files, active or not; and so are files that are in use.
 # LIMIT: 60
+# MUTANTS: SWAP_SIGNATURE
 
 . "$(dirname "$0")/../lib/scratch.sh"
 test_begin "$@"
@@ -15,7 +16,7 @@ sync --file-system "$MNT"
 volume_remount volume
 remember files "$MNT"
 exec {held}<"$MNT/file0001"
-defrag 75 --no-budget --json "$MNT"
+defrag '0|75' --no-budget --json "$MNT"
 expect_outcome "$MNT/file0000" skipped:swapfile
 expect_outcome "$MNT/file0001" busy:open
 expect_outcome "$MNT/file0002" moved

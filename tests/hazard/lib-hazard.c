@@ -307,7 +307,7 @@ static bool listed(const char *outcomes, const char *outcome, const char *full)
         return false;
 }
 
-bool move_expect(Arena *arena, Move *move, const char *what, const char *outcomes)
+static bool move_judge(Arena *arena, Move *move, const char *what, const char *outcomes, bool forbidden)
 {
         const RelocationResult *result;
         char full[64];
@@ -321,10 +321,22 @@ bool move_expect(Arena *arena, Move *move, const char *what, const char *outcome
                 snprintf(full, sizeof(full), "%s:%s", outcome_name(result->outcome),
                          reason_name(result->reason));
         right = listed(outcomes, outcome_name(result->outcome), full);
-        if (!right)
+        if (!right && forbidden && result->outcome == OUTCOME_MOVED)
+                hazard_lost(arena, "%s: moved, and should be %s", what, outcomes);
+        else if (!right)
                 hazard_wrong(arena, "%s: outcome %s, expected %s", what, full, outcomes);
         move_end(move);
         return right;
+}
+
+bool move_expect(Arena *arena, Move *move, const char *what, const char *outcomes)
+{
+        return move_judge(arena, move, what, outcomes, false);
+}
+
+bool move_refused(Arena *arena, Move *move, const char *what, const char *outcomes)
+{
+        return move_judge(arena, move, what, outcomes, true);
 }
 
 bool move_whole(Arena *arena, const Subject *subject, const char *what, const char *outcomes)

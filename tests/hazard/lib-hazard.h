@@ -6,7 +6,7 @@
  * Each drives the product's own relocation on a real XFS and acts as somebody else between the steps. It is called with
  * two mount points, of a fresh scratch volume with the exchange feature and of one without, and runs its scenario on both
  * engines. Its exit status: 0 nothing was lost and the outcomes were right; 99 data was lost; 77 skipped, the last line
- * says why; 1 anything else. The first comment of a program that proves a protection names it after "MUTANTS:": built
+ * says why; 1 anything else. What a file means is data, too, and so is what its owner was promised. The first comment of a program that proves a protection names it after "MUTANTS:": built
  * without that protection it has to end with 99.
  *
  * Everything here ends the program on trouble with the test itself, so that a scenario reads as a story. */
@@ -98,7 +98,7 @@ uint64_t subject_runs(const Subject *subject);
 typedef struct Metadata Metadata;
 Metadata *metadata_read(const char *path, bool with_map);
 Metadata *metadata_free(Metadata *metadata);
-/* Says what differs as hazard_wrong(). The map of holes, unwritten and written places counts when both have one. */
+/* Says what differs as hazard_lost(). The map of holes, unwritten and written places counts when both have one. */
 bool metadata_check(Arena *arena, const Metadata *before, const Metadata *after, const char *what);
 
 /* One relocation in progress. */
@@ -118,5 +118,7 @@ bool move_until_wait(Move *move, const char *stage);
  * any; else it is hazard_wrong(). Frees the relocation. Returns true when it was right. */
 bool move_expect(Arena *arena, Move *move, const char *what, const char *outcomes);
 void move_end(Move *move);
+/* The same where a move would itself be the harm: "moved" is hazard_lost() if it is not in the list. */
+bool move_refused(Arena *arena, Move *move, const char *what, const char *outcomes);
 /* All of it at once. */
 bool move_whole(Arena *arena, const Subject *subject, const char *what, const char *outcomes);

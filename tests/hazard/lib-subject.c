@@ -349,7 +349,7 @@ bool metadata_check(Arena *arena, const Metadata *before, const Metadata *after,
 
         for (size_t i = 0; i < ELEMENTS(fields); i++)
                 if (!fields[i].same) {
-                        hazard_wrong(arena, "%s: %s changed", what, fields[i].name);
+                        hazard_lost(arena, "%s: %s changed", what, fields[i].name);
                         all = false;
                 }
         return all;
