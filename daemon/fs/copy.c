@@ -18,7 +18,6 @@
 #include "base/protection.h"
 #include "fs/copy.h"
 #include "fs/copy_backend.h"
-#include "fs/protection.h"
 
 /* 8 x 512 KiB: four megabytes of locked memory stay below the 8 MiB that systems grant by default, and eight requests
  * in flight keep a disk and a flash device busy. */

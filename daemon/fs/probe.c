@@ -17,7 +17,6 @@
 #include "facts/xfs.h"
 #include "fs/donor.h"
 #include "fs/lease.h"
-#include "fs/protection.h"
 #include "fs/xfs_commit.h"
 
 /* The guard with stamps that are distinct within a tick: ten ticks of the slowest kernel (100 Hz). */

@@ -20,7 +20,7 @@
  *   CRASH           the power may go: fsync, the log and the device's cache are looked at, too
  *   FLIP            a bit may change between the read and the device
  *   WITHOUT_X       the protocol without one of its protections: SAME_TICK, LEASE, COMMIT_LEASE, ONE_COOKIE, FLUSH and VERIFY, as
- *                   daemon/fs/protection.h has them; ORDER (map and flush come before the sample); DURABLE (the donor is not
+ *                   daemon/base/protection.h has them; ORDER (map and flush come before the sample); DURABLE (the donor is not
  *                   flushed before the commit); GUARD (the age guard is as short as the clock tick is late)
  *   NEVER_MOVES     claims that the file is never moved, to see that it is
  *
