@@ -104,3 +104,6 @@
 #ifndef DEFRAGD_WITHOUT_ESCAPE
 #define DEFRAGD_WITHOUT_ESCAPE 0 /* what is shown of a name is printable UTF-8 */
 #endif
+#ifndef DEFRAGD_WITHOUT_AUDIT
+#define DEFRAGD_WITHOUT_AUDIT 0 /* what was committed is looked at, and the volume stops if it is not what it should be */
+#endif

@@ -56,6 +56,8 @@ static const char *const reason_names[] = {
         [NO_SPACE_RESERVE] = "reserve",
         [NO_SPACE_FULL] = "full",
         [NO_SPACE_FRAGMENTED] = "fragmented",
+        [FAILED_AUDIT] = "audit",
+        [FAILED_STOPPED] = "stopped",
 };
 static_assert(ELEMENTS(reason_names) == REASON_MAX_, "a reason has no name");
 

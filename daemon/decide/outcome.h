@@ -62,6 +62,9 @@ typedef enum Reason {
         NO_SPACE_RESERVE,    /* would dip into FreeSpaceReserve= */
         NO_SPACE_FULL,       /* ENOSPC or EDQUOT */
         NO_SPACE_FRAGMENTED, /* free space is no better than where the file lies */
+        /* of OUTCOME_FAILED, where there is no errno to tell */
+        FAILED_AUDIT,   /* what was committed is not what was promised */
+        FAILED_STOPPED, /* the breaker has stopped the volume, now or long ago */
         REASON_MAX_
 } Reason;
 

@@ -379,6 +379,43 @@ int copier_verify_step(Copier *copier)
         return pump(copier, &copier->next_verify, true);
 }
 
+/* One request at a time: three of them, and nothing else to do meanwhile. */
+static int piece_check(Copier *copier, const Piece *piece, int fd)
+{
+        CopyRequest request = {
+                .kind = COPY_READ,
+                .fd = fd,
+                .buffer = copier->slots[0].buffer,
+                .bytes = piece->bytes,
+                .offset = piece->offset,
+        };
+
+        request_finish(&request, 0, piece->source_bytes, copier->align_bytes);
+        if (request.result < 0)
+                return request.result;
+        return (uint32_t)request.result >= piece->source_bytes &&
+                               XXH3_64bits(request.buffer, piece->source_bytes) == piece->hash
+                       ? 0
+                       : COPY_WRONG;
+}
+
+int copier_sample_check(Copier *copier, int fd)
+{
+        const size_t n = copier->n_pieces;
+        const size_t chosen[] = {0, n / 2, n > 0 ? n - 1 : 0};
+        int r;
+
+        assert(copier->next == n && !copier->flushing);
+        for (size_t i = 0; i < ELEMENTS(chosen); i++) {
+                if (n == 0 || (i > 0 && chosen[i] == chosen[i - 1]))
+                        continue;
+                r = piece_check(copier, &copier->pieces[chosen[i]], fd);
+                if (r != 0)
+                        return r;
+        }
+        return 0;
+}
+
 int copier_flush_begin(Copier *copier)
 {
         int r;

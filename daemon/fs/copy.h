@@ -47,5 +47,10 @@ int copier_flush_wait(Copier *copier);
  * piece). Returns 0 at the end, COPY_MORE, COPY_WRONG or -errno. */
 int copier_verify_step(Copier *copier);
 
+/* After the copy has ended: reads the first, the middle and the last piece (512 KiB each at most) from fd, where they lay in the
+ * source, with direct I/O, and compares checksums. fd is open with O_DIRECT. Returns 0, COPY_WRONG (also when the file ends
+ * early) or -errno. */
+int copier_sample_check(Copier *copier, int fd);
+
 /* Bytes written to the donor since copier_begin(). */
 uint64_t copier_bytes(const Copier *copier);

@@ -19,6 +19,7 @@
 #include "facts/extent_map.h"
 #include "facts/file_facts.h"
 #include "facts/xfs.h"
+#include "fs/audit.h"
 #include "fs/engine.h"
 #include "work/assess.h"
 #include "work/relocation.h"
@@ -37,15 +38,17 @@ typedef enum Stage {
         STAGE_COPY,
         STAGE_VERIFY,
         STAGE_COMMIT,
+        STAGE_AUDIT,
         STAGE_FINISH,
         STAGE_END,
         STAGE_MAX_
 } Stage;
 
 static const char *const stage_names[] = {
-        [STAGE_LOOK] = "look",       [STAGE_OPEN] = "open",     [STAGE_SAMPLE] = "sample",
-        [STAGE_RESERVE] = "reserve", [STAGE_COPY] = "copy",     [STAGE_VERIFY] = "verify",
-        [STAGE_COMMIT] = "commit",   [STAGE_FINISH] = "finish", [STAGE_END] = "end",
+        [STAGE_LOOK] = "look",       [STAGE_OPEN] = "open",   [STAGE_SAMPLE] = "sample",
+        [STAGE_RESERVE] = "reserve", [STAGE_COPY] = "copy",   [STAGE_VERIFY] = "verify",
+        [STAGE_COMMIT] = "commit",   [STAGE_AUDIT] = "audit", [STAGE_FINISH] = "finish",
+        [STAGE_END] = "end",
 };
 _Static_assert(ELEMENTS(stage_names) == STAGE_MAX_, "every stage has a name");
 
@@ -157,8 +160,23 @@ static RelocationStep relocation_end(Relocation *relocation, Outcome outcome, Re
         return RELOCATION_DONE;
 }
 
+/* Remembers what has tripped the breaker; the first counts. */
+static void relocation_trip(Relocation *relocation, TripKind kind, int error)
+{
+        Trip *trip = &relocation->result.trip;
+
+        if (kind == TRIP_NONE || trip->kind != TRIP_NONE)
+                return;
+        *trip = (Trip){.kind = kind, .error = error, .step = stage_names[relocation->stage]};
+        if (relocation->stage >= STAGE_OPEN && relocation->stage <= STAGE_AUDIT) {
+                trip->offset = relocation->plan.regions[relocation->region].offset;
+                trip->length = relocation->plan.regions[relocation->region].length;
+        }
+}
+
 static RelocationStep relocation_fail(Relocation *relocation, int error)
 {
+        relocation_trip(relocation, breaker_judge_error(-error, false), -error);
         return relocation_end(relocation, OUTCOME_FAILED, REASON_NONE, -error);
 }
 
@@ -325,6 +343,8 @@ static RelocationStep relocation_refused(Relocation *relocation, int said, uint6
         Reason why = relocation->job.reason;
 
         if (said < 0) {
+                relocation_trip(relocation, breaker_judge_error(-said, relocation->stage == STAGE_COMMIT),
+                                -said);
                 relocation_note_trouble(relocation, OUTCOME_FAILED, REASON_NONE, -said);
                 relocation_let_go(relocation);
                 relocation->stage = STAGE_FINISH;
@@ -439,16 +459,30 @@ static RelocationStep relocation_engine_step(Relocation *relocation, uint64_t *r
                 return RELOCATION_AGAIN;
         if (said != ENGINE_DONE)
                 return relocation_refused(relocation, said, ret_wait_usec);
-        if (relocation->stage != STAGE_COMMIT) {
-                relocation->stage++;
-                return RELOCATION_AGAIN;
+        if (relocation->stage == STAGE_COMMIT) {
+                relocation->result.bytes_moved += relocation->job.bytes_moved;
+                relocation->result.runs_after -=
+                        u64_min(relocation->result.runs_after,
+                                relocation->job.region.n_runs -
+                                        u64_min(relocation->job.region.n_runs, relocation->job.runs_after));
         }
-        relocation->result.bytes_moved += relocation->job.bytes_moved;
-        relocation->result.runs_after -=
-                u64_min(relocation->result.runs_after,
-                        relocation->job.region.n_runs -
-                                u64_min(relocation->job.region.n_runs, relocation->job.runs_after));
-        return relocation_next_region(relocation, RELOCATION_REGION);
+        relocation->stage++;
+        return RELOCATION_AGAIN;
+}
+
+/* STAGE_AUDIT: is what was committed what was promised? */
+static RelocationStep relocation_audit(Relocation *relocation)
+{
+        TripKind kind;
+        int error;
+
+        if (audit_region(&relocation->job, &kind, &error) != AUDIT_WRONG)
+                return relocation_next_region(relocation, RELOCATION_REGION);
+        relocation_trip(relocation, kind, error);
+        relocation_note_trouble(relocation, OUTCOME_FAILED, error != 0 ? REASON_NONE : FAILED_AUDIT, error);
+        relocation_let_go(relocation);
+        relocation->stage = STAGE_FINISH;
+        return RELOCATION_AGAIN;
 }
 
 /* STAGE_FINISH: counts what there is now; a promise is not a result. */
@@ -475,6 +509,8 @@ static RelocationStep relocation_finish(Relocation *relocation)
                                                      false, EXTENT_MAP_MAX, &map);
                         if (r >= 0 && map.complete)
                                 result->runs_after = extent_map_runs(&map);
+                        if (r < 0)
+                                relocation_trip(relocation, breaker_judge_error(-r, false), -r);
                         (void)fd_close(root_fd);
                 }
         }
@@ -500,13 +536,17 @@ RelocationStep relocation_step(Relocation *relocation, uint64_t *ret_wait_usec)
 
         if (relocation->stage == STAGE_END)
                 return RELOCATION_DONE;
-        if (cancel && atomic_load(cancel) && relocation->stage != STAGE_FINISH) {
+        /* What was committed is looked at in any case. */
+        if (cancel && atomic_load(cancel) && relocation->stage != STAGE_FINISH &&
+            relocation->stage != STAGE_AUDIT) {
                 relocation_let_go(relocation);
                 relocation_note_trouble(relocation, OUTCOME_CANCELLED, REASON_NONE, 0);
                 relocation->stage = STAGE_FINISH;
         }
         if (relocation->stage == STAGE_LOOK)
                 return relocation_look(relocation);
+        if (relocation->stage == STAGE_AUDIT)
+                return relocation_audit(relocation);
         if (relocation->stage == STAGE_FINISH)
                 return relocation_finish(relocation);
         return relocation_engine_step(relocation, ret_wait_usec);

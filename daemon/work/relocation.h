@@ -3,7 +3,7 @@
 
 /* What becomes of one candidate, as a machine that is driven step by step.
  *
- * look (open, policy, map, plan) -> for each region: open, sample, reserve, copy, verify, commit -> finish. The caller
+ * look (open, policy, map, plan) -> for each region: open, sample, reserve, copy, verify, commit, audit -> finish. The caller
  * owns the loop: a command calls step until the end, a worker thread may stop in between. Descriptors on the volume
  * exist only from the first step of a region to its last, never across RELOCATION_WAIT. */
 
@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "decide/breaker.h"
 #include "decide/outcome.h"
 #include "decide/plan.h"
 #include "decide/policy.h"
@@ -44,6 +45,7 @@ typedef struct RelocationResult {
                 owed_usec; /* what MaxRate= wants waited before anything else is moved, refused copies included */
         uint64_t usec;
         uint64_t size_bytes;
+        Trip trip; /* kind TRIP_NONE, or why nothing more may be moved on the volume, whatever the outcome is */
 } RelocationResult;
 
 typedef struct Relocation Relocation;
@@ -64,7 +66,7 @@ Relocation *relocation_free(Relocation *relocation);
 RelocationStep relocation_step(Relocation *relocation, uint64_t *ret_wait_usec);
 
 /* Where the machine stands, for tests and for the progress line: "look", "open", "sample", "reserve", "copy", "verify", "commit",
- * "finish". The named step is the next to be taken. */
+ * "audit", "finish". The named step is the next to be taken. */
 const char *relocation_stage(const Relocation *relocation);
 
 const RelocationResult *relocation_result(const Relocation *relocation);

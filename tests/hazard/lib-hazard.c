@@ -315,7 +315,7 @@ static bool move_judge(Arena *arena, Move *move, const char *what, const char *o
 
         (void)move_until(move, NULL);
         result = relocation_result(move->relocation);
-        if (result->outcome == OUTCOME_FAILED)
+        if (result->outcome == OUTCOME_FAILED && result->error != 0)
                 snprintf(full, sizeof(full), "failed:%s", strerrorname_np(result->error));
         else
                 snprintf(full, sizeof(full), "%s:%s", outcome_name(result->outcome),
