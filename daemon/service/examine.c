@@ -97,6 +97,18 @@ static int narrowness(const VolumeConfig *settings)
         return settings->enabled == ENABLED_OBSERVE ? 2 : 1;
 }
 
+VolumeVerdict volume_tripped(bool just_now, int error)
+{
+        return (VolumeVerdict){
+                .stopped = true,
+                .outcome = OUTCOME_FAILED,
+                .reason = FAILED_STOPPED,
+                .error = error,
+                .level = just_now ? LOG_CRIT : LOG_ERR,
+                .text = just_now ? "stopped by the breaker, leaving the rest" : "stopped by the breaker",
+        };
+}
+
 const Mount *volume_mount(const MountTable *table, dev_t device, const Config *config,
                           const VolumeConfig **ret_settings)
 {
@@ -123,8 +135,8 @@ const Mount *volume_mount(const MountTable *table, dev_t device, const Config *c
         return best;
 }
 
-int volume_examine(dev_t device, const MountTable *table, const Config *config, unsigned flags,
-                   char **ret_path, FsVolume *ret_fs, VolumeVerdict *ret_verdict)
+int volume_examine(dev_t device, const MountTable *table, const Config *config, const StopList *stops,
+                   unsigned flags, char **ret_path, FsVolume *ret_fs, VolumeVerdict *ret_verdict)
 {
         const VolumeConfig *settings;
         const Mount *mount = volume_mount(table, device, config, &settings);
@@ -162,6 +174,11 @@ int volume_examine(dev_t device, const MountTable *table, const Config *config, 
                 return 0;
         }
 
+        /* Before anything is made writable. */
+        if (stop_list_has(stops, ret_fs->uuid, NULL)) {
+                *ret_verdict = volume_tripped(false, 0);
+                return 0;
+        }
         if ((flags & EXAMINE_UNASKED) && (ret_fs->disk.removable || !ret_fs->disk.local) &&
             !settings->enabled_here) {
                 *ret_verdict = skip(SKIP_REMOVABLE, LOG_DEBUG, NULL);
@@ -241,23 +258,39 @@ static bool learn_from_skip(const FsVolume *fs, Reason reason, VolumeVerdict *re
         return true;
 }
 
-/* A disk that was pulled out answers EIO like one that is broken, but it may come back as it was. */
-static VolumeVerdict disk_trouble(const FsVolume *fs, int error, const char *text)
+static const char disk_was_taken_away[] = "its disk was taken away, leaving the rest";
+
+bool volume_may_be_gone(int error)
 {
-        return disk_is_gone(fs->device) ? failure(ENODEV, "its disk was taken away, leaving the rest")
-                                        : failure(error, text);
+        const TripKind kind = breaker_judge_error(error, false);
+
+        return kind == TRIP_DEVICE || kind == TRIP_SHUTDOWN;
 }
 
-bool volume_learn_error(const FsVolume *fs, int error, VolumeVerdict *ret_verdict)
+bool volume_is_gone(const FsVolume *fs, int error, VolumeVerdict *ret_verdict)
 {
-        if (error != -EIO && error != -EUCLEAN && error != -ESHUTDOWN)
+        if (!volume_may_be_gone(error) || !disk_is_gone(fs->device))
                 return false;
-        *ret_verdict = disk_trouble(fs, -error, "cannot be read, leaving it alone");
+        *ret_verdict = failure(ENODEV, disk_was_taken_away);
         return true;
+}
+
+void volume_excuse(const FsVolume *fs, RelocationResult *result)
+{
+        VolumeVerdict verdict;
+
+        if (!volume_is_gone(fs, result->error, &verdict))
+                return;
+        result->trip = (Trip){0};
+        result->error = ENODEV;
 }
 
 bool volume_learn(const FsVolume *fs, const RelocationResult *result, VolumeVerdict *ret_verdict)
 {
+        if (result->trip.kind != TRIP_NONE) {
+                *ret_verdict = volume_tripped(true, result->trip.error);
+                return true;
+        }
         switch (result->outcome) {
         case OUTCOME_NO_SPACE:
                 if (result->reason != NO_SPACE_FULL)
@@ -276,11 +309,9 @@ bool volume_learn(const FsVolume *fs, const RelocationResult *result, VolumeVerd
                 switch (result->error) {
                 case EROFS:
                         return learn_from_skip(fs, SKIP_READ_ONLY, ret_verdict);
-                case EIO:
-                case EUCLEAN:
                 case ENODEV:
-                case ESHUTDOWN:
-                        *ret_verdict = disk_trouble(fs, result->error, "leaving the rest");
+                        *ret_verdict = failure(ENODEV, disk_is_gone(fs->device) ? disk_was_taken_away
+                                                                                : "leaving the rest");
                         return true;
                 default:
                         return false;

@@ -14,6 +14,7 @@
 #include "facts/mounts.h"
 #include "fs/volume.h"
 #include "work/relocation.h"
+#include "work/stop_file.h"
 
 /* Why a volume is left alone. */
 typedef struct VolumeVerdict {
@@ -40,8 +41,11 @@ bool volume_is_covered(const MountTable *table, const Mount *mount);
 
 /* Asks everything of the volume that device is, as the host's mount table shows it. *ret_path (owned by the caller) is NULL when no mount shows the whole file system; *ret_fs is
  * filled in as far as it went and is released with fs_volume_done(). Returns 0 or -ENOMEM. */
-int volume_examine(dev_t device, const MountTable *table, const Config *config, unsigned flags,
-                   char **ret_path, FsVolume *ret_fs, VolumeVerdict *ret_verdict);
+int volume_examine(dev_t device, const MountTable *table, const Config *config, const StopList *stops,
+                   unsigned flags, char **ret_path, FsVolume *ret_fs, VolumeVerdict *ret_verdict);
+
+/* The breaker has stopped it: just_now, or some time before. error: errno, positive, or 0. */
+VolumeVerdict volume_tripped(bool just_now, int error);
 
 /* What the configuration and the kind of disk allow there. cancel and the budget of bytes are the caller's to set. */
 RelocationOptions volume_relocation_options(const FsVolume *fs, const VolumeConfig *config, bool no_budget);
@@ -50,5 +54,15 @@ RelocationOptions volume_relocation_options(const FsVolume *fs, const VolumeConf
  * should be tried on this volume. */
 bool volume_learn(const FsVolume *fs, const RelocationResult *result, VolumeVerdict *ret_verdict);
 
-/* The same of an errno (negative) with which the volume answered while it was only looked at. */
-bool volume_learn_error(const FsVolume *fs, int error, VolumeVerdict *ret_verdict);
+/* A disk that was pulled out answers like one that is broken, but it may come back as it was. Is this such an errno (positive)? Then
+ * sysfs tells which of the two it is: it forgets the disk some tenths of a second after the first error, which is worth waiting for, with
+ * nothing held. Pure. */
+bool volume_may_be_gone(int error);
+#define REMOVAL_USEC      (3 * USEC_PER_SEC)
+#define REMOVAL_LOOK_USEC (100 * USEC_PER_SEC / 1000)
+
+/* It is gone: true, with a verdict that stops the volume until it is mounted anew. */
+bool volume_is_gone(const FsVolume *fs, int error, VolumeVerdict *ret_verdict);
+
+/* The same for a file that was being moved: neither it nor the volume is to blame. */
+void volume_excuse(const FsVolume *fs, RelocationResult *result);

@@ -19,6 +19,9 @@
 /* a volume is left alone, and why */
 #define JOURNAL_ID_VOLUME_STOPPED "a753cb1445a44cba8ad68d56b261f966"
 
+/* the breaker has stopped a volume */
+#define JOURNAL_ID_VOLUME_TRIPPED "b97c5cfce5a543328a588310efd7e766"
+
 /* nothing is moved on a volume for the time being */
 #define JOURNAL_ID_VOLUME_HELD "6f1a478671944afba1c0c629d87432e9"
 

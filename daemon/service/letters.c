@@ -53,6 +53,7 @@ Request *request_free(Request *request)
                 return NULL;
         shared_config_unref(request->config);
         shared_table_unref(request->table);
+        stop_list_done(&request->stops);
         free(request->candidate.path);
         inventory_free(request->inventory);
         reply_free(request->reply);
@@ -81,6 +82,7 @@ Reply *reply_free(Reply *reply)
                 ledger_done(reply->ledger);
         free(reply->ledger);
         free(reply->text);
+        stop_list_done(&reply->stops);
         if (reply->config)
                 config_done(reply->config);
         free(reply->config);

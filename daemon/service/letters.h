@@ -19,12 +19,13 @@
 #include "work/inventory.h"
 #include "work/ledger.h"
 #include "work/relocation.h"
+#include "work/stop_file.h"
 
 /* More members than any sensible array has; of a larger one the first are taken. */
 #define LETTERS_DISKS_MAX 16
 
 typedef enum RequestType {
-        REQUEST_ADD,   /* device, config, table, group_fd; answered by REPLY_ADDED */
+        REQUEST_ADD,   /* device, config, table, stops, group_fd; answered by REPLY_ADDED */
         REQUEST_DROP,  /* gone: the host has unmounted it; not answered */
         REQUEST_LOOK,  /* candidate; REPLY_LOOKED */
         REQUEST_SWEEP, /* inventory, for one slice; REPLY_SWEPT */
@@ -40,6 +41,7 @@ typedef struct Request {
         int group_fd;         /* borrowed: lives as long as the threads */
         SharedConfig *config; /* a reference */
         SharedTable *table;   /* a reference */
+        StopList stops;       /* a copy */
         Candidate candidate;
         bool names_checked; /* Exclude= was held against every name of the candidate */
         bool dry_run;
@@ -58,10 +60,12 @@ typedef enum ReplyType {
         REPLY_MOVED,
         REPLY_ENDED,
         /* of the writer */
-        REPLY_LEDGER, /* what was found in the state directory */
-        REPLY_STORED, /* a ledger is on stable storage, or is not */
-        REPLY_CONFIG, /* the configuration was read anew */
-        REPLY_DISKS,  /* which disks a volume lies on */
+        REPLY_LEDGER,      /* what was found in the state directory */
+        REPLY_STORED,      /* a ledger is on stable storage, or is not */
+        REPLY_CONFIG,      /* the configuration was read anew */
+        REPLY_DISKS,       /* which disks a volume lies on */
+        REPLY_STOPS,       /* which file systems the breaker has stopped */
+        REPLY_STOP_STORED, /* that it has stopped one is on stable storage, or is not */
 } ReplyType;
 
 typedef struct Reply {
@@ -72,7 +76,7 @@ typedef struct Reply {
 
         /* REPLY_ADDED; the verdict also of REPLY_LOOKED, _SWEPT and _MOVED, where stopped says that nothing more should be tried */
         VolumeVerdict verdict;
-        char uuid[37]; /* empty when it was not found out */
+        char uuid[37]; /* empty when it was not found out; also of REPLY_MOVED and REPLY_STOP_STORED */
         uint64_t total_bytes;
         bool rotational;
         uint64_t fsid;
@@ -97,6 +101,9 @@ typedef struct Reply {
         char *text;
         uint64_t serial;
         Config *config;
+
+        /* REPLY_STOPS; REPLY_STOP_STORED: said */
+        StopList stops;
 
         /* REPLY_DISKS: said as disk_roots_read() */
         dev_t disks[LETTERS_DISKS_MAX];

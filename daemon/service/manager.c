@@ -137,7 +137,8 @@ static int prepare(Manager *manager, const char **ret_what)
                 return r;
         log_set_sink(to_writer, manager);
         *ret_what = "event sources";
-        return manager_add_sources(manager);
+        r = manager_watch_stops(manager);
+        return r < 0 ? r : manager_add_sources(manager);
 }
 
 /* Ends the threads that can be ended. Returns false when one is still in the kernel. */
@@ -181,11 +182,13 @@ static void manager_done(Manager *manager)
         shared_config_unref(manager->config);
         shared_table_unref(manager->table);
         ledger_done(&manager->absent);
+        manager_breaker_done(manager);
         sd_event_source_unref(manager->timer);
         sd_event_source_unref(manager->post);
         sd_event_source_unref(manager->table_source);
         sd_event_source_unref(manager->group_source);
         sd_event_source_unref(manager->replies_source);
+        sd_event_source_unref(manager->stops_source);
         sd_event_unref(manager->event);
         (void)fd_close(manager->group_fd);
         (void)fd_close(manager->table_fd);
@@ -201,7 +204,9 @@ static int loop(Manager *manager, const char *mistakes)
         if (mistakes)
                 manager_say_mistakes(manager, mistakes);
         (void)sd_notify(0, "READY=1");
-        r = writer_load_ledger(manager->writer);
+        /* What is stopped is known before the first volume is taken up, which waits for the ledger. */
+        manager_load_stops(manager);
+        r = manager->stops_loading ? writer_load_ledger(manager->writer) : -ENOMEM;
         if (r >= 0) {
                 manager->n_errands++;
                 r = sd_event_loop(manager->event);

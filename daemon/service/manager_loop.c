@@ -51,6 +51,7 @@ static void reload(Manager *manager)
                        (unsigned long long)clock_monotonic_usec());
         (void)sd_notify(0, text);
         manager->reloading = true;
+        manager_load_stops(manager);
         if (writer_load_config(manager->writer) < 0) {
                 manager->reloading = false;
                 (void)sd_notify(0, "READY=1");
@@ -148,6 +149,12 @@ static void on_reply(Manager *manager, Reply *reply)
                 break;
         case REPLY_DISKS:
                 manager_on_disks(manager, reply);
+                break;
+        case REPLY_STOPS:
+                manager_on_stops(manager, reply);
+                break;
+        case REPLY_STOP_STORED:
+                manager_on_stop_stored(manager, reply);
                 break;
         }
 }
@@ -291,6 +298,7 @@ static int attend(sd_event_source *source, void *userdata)
                 }
                 next_usec = u64_min(next_usec, store_usec);
                 next_usec = u64_min(next_usec, attend_hour(manager, now_usec));
+                next_usec = u64_min(next_usec, manager_breaker_due(manager));
         }
         next_usec = u64_min(next_usec, look_for_silence(manager, now_usec));
         next_usec = u64_min(next_usec, manager_notify(manager));

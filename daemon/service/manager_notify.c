@@ -39,12 +39,22 @@ static Totals sum_up(const Manager *manager, uint64_t now_usec)
         return totals;
 }
 
+static bool has_tripped(const ServedVolume *volume)
+{
+        return volume->state == SERVED_STOPPED && volume->verdict.reason == FAILED_STOPPED;
+}
+
 /* What one volume is at; nothing when there is nothing to say. */
-static void say_volume(FILE *out, const ServedVolume *volume)
+static void say_volume(FILE *out, const Manager *manager, const ServedVolume *volume)
 {
         char done[BYTES_TEXT], all[BYTES_TEXT];
+        const char *why = "unknown";
 
-        if (volume->state == SERVED_STOPPED) {
+        if (has_tripped(volume)) {
+                (void)stop_list_has(&manager->stops, volume->uuid, &why);
+                fprintf(out, "; %s: STOPPED by the breaker: %s; to go on remove " STOP_FILE_PREFIX "%s",
+                        volume->shown_path, why, volume->uuid);
+        } else if (volume->state == SERVED_STOPPED) {
                 fprintf(out, "; %s: %s", volume->shown_path,
                         volume->verdict.text ? volume->verdict.text : reason_name(volume->verdict.reason));
         } else if (volume->disk && volume->disk->stuck_since_usec != 0) {
@@ -104,7 +114,7 @@ static void say_all(FILE *out, const Manager *manager, const Totals *totals)
         for (const ServedVolume *volume = manager->volumes; volume && n_named < VOLUMES_NAMED;
              volume = volume->next)
                 if (is_named(volume)) {
-                        say_volume(out, volume);
+                        say_volume(out, manager, volume);
                         n_named++;
                 }
 }
@@ -115,6 +125,10 @@ static const char *state_of(const Manager *manager)
                 return "stopping";
         if (manager->paused)
                 return "paused";
+        /* One is enough, whatever the others do: somebody has to act. */
+        for (const ServedVolume *volume = manager->volumes; volume; volume = volume->next)
+                if (has_tripped(volume))
+                        return "stopped";
         for (const ServedVolume *volume = manager->volumes; volume; volume = volume->next)
                 if (file_id_is_set(volume->moving) || volume->is_paced)
                         return "moving";

@@ -109,6 +109,68 @@ void manager_say_engine(Manager *manager, const ServedVolume *volume, const Repl
         say(manager, record);
 }
 
+static void add_stop_file(const Manager *manager, Record *record, const char *uuid)
+{
+        record_add(record, "DEFRAGD_STOP_FILE", "%s/" STOP_FILE_PREFIX "%s", manager->state_directory, uuid);
+}
+
+static void say_still_tripped(Manager *manager, const ServedVolume *volume)
+{
+        _cleanup_free_ char *text = NULL;
+        const char *why = "unknown";
+        Record *record;
+
+        (void)stop_list_has(&manager->stops, volume->uuid, &why);
+        if (asprintf(&text,
+                     "stopped by the breaker: %s; nothing is moved on it until %s/" STOP_FILE_PREFIX
+                     "%s is removed",
+                     why, manager->state_directory, volume->uuid) < 0)
+                text = NULL;
+        record = volume_record(volume, LOG_ERR, JOURNAL_ID_VOLUME_STOPPED,
+                               text ? text : "stopped by the breaker");
+        record_add(record, "DEFRAGD_OUTCOME", "%s", outcome_name(OUTCOME_FAILED));
+        record_add(record, "DEFRAGD_REASON", "%s", why);
+        add_stop_file(manager, record, volume->uuid);
+        say(manager, record);
+}
+
+void manager_say_tripped(Manager *manager, const ServedVolume *volume, const StopReport *report)
+{
+        _cleanup_free_ char *seen = stop_seen(&report->trip);
+        _cleanup_free_ char *path = report->path ? escape_text(report->path) : NULL;
+        const char *name = volume ? volume->shown_path : report->uuid;
+        char inode[sizeof(", inode ") + 20] = "", region[sizeof(" ( bytes from )") + 2 * 20] = "";
+        Record *record;
+
+        if (report->inode != 0)
+                (void)snprintf(inode, sizeof(inode), ", inode %" PRIu64, report->inode);
+        if (report->trip.length != 0)
+                (void)snprintf(region, sizeof(region), " (%" PRIu64 " bytes from %" PRIu64 ")",
+                               report->trip.length, report->trip.offset);
+        record = record_new(
+                LOG_CRIT, JOURNAL_ID_VOLUME_TRIPPED,
+                "%s: STOPPED: %s at the step %s%s%s%s%s; nothing is moved on it until somebody has "
+                "looked at it and removed %s/" STOP_FILE_PREFIX "%s",
+                name, seen ? seen : "unknown", report->trip.step ? report->trip.step : "unknown", inode,
+                path ? ", " : "", path ? path : "", region, manager->state_directory, report->uuid);
+        record_add(record, "DEFRAGD_VOLUME", "%s", name);
+        record_add(record, "DEFRAGD_UUID", "%s", report->uuid);
+        record_add(record, "DEFRAGD_REASON", "%s", seen ? seen : "unknown");
+        record_add(record, "DEFRAGD_STEP", "%s", report->trip.step ? report->trip.step : "");
+        record_add(record, "DEFRAGD_ENGINE", "%s", report->engine ? report->engine : "");
+        if (report->inode != 0)
+                record_add(record, "DEFRAGD_INODE", "%" PRIu64, report->inode);
+        if (path)
+                record_add(record, "DEFRAGD_PATH", "%s", path);
+        if (report->trip.length != 0)
+                record_add(record, "DEFRAGD_REGION", "%" PRIu64 "+%" PRIu64, report->trip.offset,
+                           report->trip.length);
+        if (report->trip.error != 0)
+                record_add(record, "ERRNO", "%d", report->trip.error);
+        add_stop_file(manager, record, report->uuid);
+        say(manager, record);
+}
+
 void manager_say_stopped(Manager *manager, const ServedVolume *volume)
 {
         const VolumeVerdict *verdict = &volume->verdict;
@@ -117,6 +179,12 @@ void manager_say_stopped(Manager *manager, const ServedVolume *volume)
 
         if (verdict->level > log_max_level() && !verdict->text)
                 return;
+        if (verdict->reason == FAILED_STOPPED) {
+                /* That it has tripped just now was said. */
+                if (verdict->level != LOG_CRIT)
+                        say_still_tripped(manager, volume);
+                return;
+        }
         if (asprintf(&text, "%s%s%s (%s%s%s)", verdict->text ? verdict->text : "left alone",
                      verdict->error != 0 ? ": " : "", verdict->error != 0 ? strerror(verdict->error) : "",
                      outcome_name(verdict->outcome), verdict->reason != REASON_NONE ? ":" : "",

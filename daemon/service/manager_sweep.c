@@ -119,8 +119,17 @@ void manager_on_swept(Manager *manager, ServedDisk *disk, Reply *reply)
         if (reply->said < 0) {
                 volume->sweep_due_usec = now_usec + SWEEP_RETRY_USEC;
                 sweep_end(volume, now_usec);
-                if (reply->verdict.stopped)
+                if (reply->verdict.stopped) {
                         manager_stop_volume(manager, volume, &reply->verdict);
+                } else if (breaker_judge_error(-reply->said, false) != TRIP_NONE) {
+                        const Trip trip = {
+                                .kind = breaker_judge_error(-reply->said, false),
+                                .error = -reply->said,
+                                .step = "sweep",
+                        };
+
+                        manager_trip(manager, volume, volume->uuid, &trip, NULL, NULL);
+                }
                 return;
         }
         offer_found(manager, volume);

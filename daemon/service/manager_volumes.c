@@ -170,8 +170,12 @@ static const VolumeVerdict out_of_memory = {
 
 void manager_stop_volume(Manager *manager, ServedVolume *volume, const VolumeVerdict *verdict)
 {
-        if (volume->state == SERVED_STOPPED)
+        if (volume->state == SERVED_STOPPED) {
+                /* The gravest reason is the one that a person has to know. */
+                if (verdict->reason == FAILED_STOPPED)
+                        volume->verdict = *verdict;
                 return;
+        }
         if (volume->state == SERVED_WATCHED)
                 manager_keep(manager, volume);
         volume->state = SERVED_STOPPED;
@@ -272,6 +276,7 @@ void manager_on_disks(Manager *manager, const Reply *reply)
         request->group_fd = manager->group_fd;
         request->config = shared_config_ref(manager->config);
         request->table = shared_table_ref(manager->table);
+        request->stops = stop_list_copy(&manager->stops);
         volume->state = SERVED_ADDING;
         volume->since_usec = manager_now(manager);
         volume->disk->n_volumes++;
@@ -317,6 +322,24 @@ void manager_on_added(Manager *manager, const Reply *reply)
         volume->watch_error = reply->watch_error;
         volume->since_usec = manager_now(manager);
         has_twin = volume->uuid[0] && stop_twins(manager, volume);
+        if (reply->verdict.outcome == OUTCOME_FAILED && volume->uuid[0] &&
+            breaker_judge_error(reply->verdict.error, false) != TRIP_NONE) {
+                const Trip trip = {
+                        .kind = breaker_judge_error(reply->verdict.error, false),
+                        .error = reply->verdict.error,
+                        .step = "examine",
+                };
+
+                manager_trip(manager, volume, volume->uuid, &trip, NULL, NULL);
+                return;
+        }
+        /* What has tripped since the worker was asked. */
+        if (!reply->verdict.stopped && stop_list_has(&manager->stops, volume->uuid, NULL)) {
+                const VolumeVerdict verdict = volume_tripped(false, 0);
+
+                manager_stop_volume(manager, volume, &verdict);
+                return;
+        }
         if (reply->verdict.stopped || has_twin) {
                 manager_stop_volume(manager, volume,
                                     reply->verdict.stopped ? &reply->verdict : &twin_verdict);
@@ -347,6 +370,8 @@ static bool is_unchanged(const Manager *manager, const ServedVolume *volume, con
         if (strcmp(mount->target, volume->mount_path) != 0 || !mount->writable || !is_wanted(settings) ||
             volume->is_covered != volume_is_covered(&manager->table->table, mount))
                 return false;
+        if (volume->state == SERVED_STOPPED && volume->verdict.reason == FAILED_STOPPED)
+                return stop_list_has(&manager->stops, volume->uuid, NULL);
         if (volume->state == SERVED_STOPPED)
                 return volume->verdict.reason != SKIP_DUPLICATE_UUID || !others_changed;
         return volume->state != SERVED_WATCHED || volume->watch_error != 0 ||

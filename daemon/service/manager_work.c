@@ -208,6 +208,16 @@ void manager_on_looked(Manager *manager, Reply *reply)
                 manager_stop_volume(manager, volume, &reply->verdict);
                 return;
         }
+        if (reply->said < 0) {
+                const Trip trip = {
+                        .kind = breaker_judge_error(-reply->said, false),
+                        .error = -reply->said,
+                        .step = "look",
+                };
+
+                if (trip.kind != TRIP_NONE)
+                        manager_trip(manager, volume, volume->uuid, &trip, &reply->candidate, NULL);
+        }
         if (reply->said <= 0)
                 return;
         if (queue_offer(volume->queue, &offer, now_usec) < 0)
@@ -271,6 +281,9 @@ void manager_on_moved(Manager *manager, ServedDisk *disk, Reply *reply)
         uint64_t again_usec = now_usec;
 
         manager_disk_is_free(disk);
+        /* Before anything else, and also for a volume that is here no more: its file system may come back. */
+        if (result->trip.kind != TRIP_NONE && !volume)
+                manager_trip(manager, NULL, reply->uuid, &result->trip, &reply->candidate, result->engine);
         if (!volume)
                 return;
         volume->moving = (FileId){0};
@@ -296,7 +309,10 @@ void manager_on_moved(Manager *manager, ServedDisk *disk, Reply *reply)
         manager_say_file(manager, volume, reply);
         if (!reply->verdict.stopped)
                 return;
-        if (reply->verdict.outcome == OUTCOME_NO_SPACE)
+        if (result->trip.kind != TRIP_NONE)
+                manager_trip(manager, volume, volume->uuid, &result->trip, &reply->candidate,
+                             result->engine);
+        else if (reply->verdict.outcome == OUTCOME_NO_SPACE)
                 volume->space_until_usec = u64_add_saturate(now_usec, SPACE_HOLD_USEC);
         else
                 manager_stop_volume(manager, volume, &reply->verdict);

@@ -24,6 +24,7 @@
 #include "service/collect.h"
 #include "service/examine.h"
 #include "service/once.h"
+#include "service/once_breaker.h"
 #include "service/once_budget.h"
 #include "service/once_volume.h"
 #include "service/privilege.h"
@@ -44,6 +45,7 @@ typedef struct Once {
         MountTable table;
         Copier *copier;
         OnceBudget *budget; /* NULL where DailyWrites= does not hold */
+        OnceBreaker breaker;
         OnceVolume **volumes;
         size_t n_volumes;
         Later *later;
@@ -92,7 +94,8 @@ static int once_volume_get(Once *once, dev_t device, OnceVolume **ret)
         if (!moved)
                 return -ENOMEM;
         once->volumes = moved;
-        r = once_volume_new(device, &once->table, once->config, once->options, &once->report, ret);
+        r = once_volume_new(device, &once->table, once->config, once->options, &once->breaker, &once->report,
+                            ret);
         if (r < 0)
                 return r;
         once->volumes[once->n_volumes++] = *ret;
@@ -130,6 +133,42 @@ static int named_path_open(const char *named, struct stat *ret_status, char ret_
         return TAKE_FD(fd);
 }
 
+/* Is the disk broken, or is it on its way out? */
+static void once_await_removal(const Once *once, const OnceVolume *volume, int error)
+{
+        const uint64_t deadline_usec = clock_monotonic_usec() + REMOVAL_USEC;
+
+        while (volume_may_be_gone(error) && !disk_is_gone(volume->fs.device) && !once_stopped(once) &&
+               clock_monotonic_usec() < deadline_usec)
+                once_wait(once, REMOVAL_LOOK_USEC);
+}
+
+static void once_trip(Once *once, const OnceVolume *volume, const Candidate *candidate,
+                      const RelocationResult *result)
+{
+        if (result->trip.kind == TRIP_NONE)
+                return;
+        report_hide_progress(&once->report);
+        once_breaker_trip(&once->breaker, &volume->fs, candidate, result->engine, &result->trip);
+}
+
+/* An error of looking around, before there is any candidate. */
+static void once_learn_error(Once *once, OnceVolume *volume, int error)
+{
+        RelocationResult result = {
+                .outcome = OUTCOME_FAILED,
+                .error = error,
+                .trip = {.kind = breaker_judge_error(error, false), .error = error, .step = "look"},
+        };
+
+        if (result.trip.kind == TRIP_NONE || !volume->fs.uuid[0])
+                return;
+        once_await_removal(once, volume, error);
+        volume_excuse(&volume->fs, &result);
+        once_trip(once, volume, NULL, &result);
+        once_volume_learn(volume, &result);
+}
+
 /* Collects what is behind one PATH. Returns 0, also when that came to nothing, or what ends the run. */
 static int once_collect(Once *once, const char *named)
 {
@@ -163,11 +202,14 @@ static int once_collect(Once *once, const char *named)
         if (!volume->stopped) {
                 r = collect_path(volume, fd, path, &status, &once->report, once->options->cancel);
                 if (r < 0 && r != -ECANCELED && r != -ENOMEM) {
+                        once_learn_error(once, volume, -r);
                         once_path_failed(once, path, -r);
                         r = 0;
                 }
                 return r;
         }
+        if (volume->outcome == OUTCOME_FAILED)
+                once_learn_error(once, volume, volume->error);
         file = once_volume_report(volume, path, status.st_ino);
         file.named = true;
         report_file(&once->report, &file);
@@ -241,6 +283,9 @@ static int once_relocate(Once *once, OnceVolume *volume, const Candidate *candid
                         if (once->budget)
                                 once_budget_spent(once->budget, volume, ret->bytes_spent);
                         once->owed_usec = ret->owed_usec;
+                        once_await_removal(once, volume, ret->error);
+                        volume_excuse(&volume->fs, ret);
+                        once_trip(once, volume, candidate, ret);
                         once_volume_learn(volume, ret);
                         return 0;
                 }
@@ -418,6 +463,7 @@ static int once_prepare(Once *once, const char **ret_what)
                 if (!directory)
                         return -errno;
         }
+        once_breaker_prepare(&once->breaker, once->options->dry_run);
         r = privilege_own_namespace(ret_what);
         if (r < 0)
                 return r;
@@ -429,6 +475,7 @@ static int once_prepare(Once *once, const char **ret_what)
                 if (r < 0)
                         return r;
         }
+        once_breaker_begin(&once->breaker, once->options->dry_run, is_charged);
         *ret_what = "copy buffers";
         r = copier_new(false, &once->copier);
         if (r < 0)
@@ -451,6 +498,7 @@ static void once_done(Once *once)
         for (size_t i = 0; i < once->n_volumes; i++)
                 once_volume_free(once->volumes[i]);
         once_budget_free(once->budget);
+        once_breaker_done(&once->breaker);
         free(once->volumes);
         free(once->later);
         copier_free(once->copier);

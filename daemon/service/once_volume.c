@@ -37,13 +37,16 @@ static void volume_take_verdict(OnceVolume *volume, const VolumeVerdict *verdict
 {
         if (!verdict->stopped)
                 return;
-        if (verdict->text)
+        report_hide_progress(volume->report);
+        if (verdict->reason == FAILED_STOPPED && verdict->level != LOG_CRIT)
+                once_breaker_tell(volume->breaker, volume->mount_path, volume->fs.uuid);
+        else if (verdict->text)
                 volume_log(volume, verdict->level, verdict->text, verdict->error);
         volume_stop(volume, verdict->outcome, verdict->reason, verdict->error);
 }
 
 int once_volume_new(dev_t device, const MountTable *table, const Config *config, const OnceOptions *options,
-                    Report *report, OnceVolume **ret)
+                    const OnceBreaker *breaker, Report *report, OnceVolume **ret)
 {
         OnceVolume *volume = calloc(1, sizeof(*volume));
         VolumeVerdict verdict;
@@ -53,7 +56,8 @@ int once_volume_new(dev_t device, const MountTable *table, const Config *config,
                 return -ENOMEM;
         volume->device = device;
         volume->report = report;
-        r = volume_examine(device, table, config,
+        volume->breaker = breaker;
+        r = volume_examine(device, table, config, &breaker->stops,
                            (options->dry_run ? 0 : EXAMINE_WRITE) | (options->all ? EXAMINE_UNASKED : 0),
                            &volume->mount_path, &volume->fs, &verdict);
         if (r < 0) {

@@ -13,6 +13,7 @@
 #include "facts/mounts.h"
 #include "fs/volume.h"
 #include "service/once.h"
+#include "service/once_breaker.h"
 #include "service/report.h"
 #include "work/candidate.h"
 #include "work/inode_map.h"
@@ -26,11 +27,12 @@ typedef struct OnceVolume {
         const VolumeConfig *config;
         RelocationOptions relocation;
         CandidateList list;
-        InodeMap seen;     /* every file that was met, by whatever name */
-        InodeMap excluded; /* those of them that Exclude= covers by one of their names */
-        InodeMap named;    /* files that a PATH stood for */
-        bool announced;    /* what the probe found was logged */
-        Report *report;    /* borrowed: its progress line makes way for log lines */
+        InodeMap seen;              /* every file that was met, by whatever name */
+        InodeMap excluded;          /* those of them that Exclude= covers by one of their names */
+        InodeMap named;             /* files that a PATH stood for */
+        bool announced;             /* what the probe found was logged */
+        Report *report;             /* borrowed: its progress line makes way for log lines */
+        const OnceBreaker *breaker; /* borrowed */
 
         /* Once true, nothing more is done here and every file shares this fate. */
         bool stopped;
@@ -43,7 +45,7 @@ typedef struct OnceVolume {
  * dry_run. A volume that must be left alone comes back stopped, with a log line where that needs explaining. Returns 0
  * or -ENOMEM. */
 int once_volume_new(dev_t device, const MountTable *table, const Config *config, const OnceOptions *options,
-                    Report *report, OnceVolume **ret);
+                    const OnceBreaker *breaker, Report *report, OnceVolume **ret);
 OnceVolume *once_volume_free(OnceVolume *volume);
 
 /* Is it still mounted and writable by the host's mount table? Stops the volume when not. */

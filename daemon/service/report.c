@@ -156,7 +156,7 @@ static const char *reason_text(const ReportFile *file, char buffer[static 16])
 {
         const char *name;
 
-        if (file->outcome == OUTCOME_FAILED) {
+        if (file->outcome == OUTCOME_FAILED && (file->error != 0 || file->reason == REASON_NONE)) {
                 name = strerrorname_np(file->error);
                 if (name)
                         return name;

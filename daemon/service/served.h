@@ -119,9 +119,12 @@ typedef struct ServedDisk {
         uint64_t stuck_since_usec; /* 0: it answers */
 } ServedDisk;
 
+/* A stop that is not stored yet. */
+typedef struct PendingStop PendingStop;
+
 typedef struct Manager {
         sd_event *event;
-        sd_event_source *timer, *post, *table_source, *group_source, *replies_source;
+        sd_event_source *timer, *post, *table_source, *group_source, *replies_source, *stops_source;
         const char *config_file, *state_directory;
         SharedConfig *config;
         unsigned n_mistakes; /* in the configuration files as they are now */
@@ -135,6 +138,10 @@ typedef struct Manager {
         ServedDisk *disks;
         uint64_t last_serial;
         Ledger absent; /* of volumes that are not here, and of those that are until they are WATCHED */
+
+        StopList stops; /* which file systems the breaker has stopped */
+        PendingStop *pending_stops;
+        bool stops_loading, stops_load_again;
 
         bool ledger_loaded;
         bool budgets_lost; /* the ledger could not be read: what was spent on lost_day is not known */
@@ -225,6 +232,22 @@ void manager_keep(Manager *manager, ServedVolume *volume);
 /* When a ledger is due: a time, or UINT64_MAX. */
 uint64_t manager_store_due(Manager *manager);
 
+/* --- manager_breaker.c: what must not go on --- */
+
+/* Asks for the stop files; the answer stops volumes, or takes up those that are stopped no more. */
+void manager_load_stops(Manager *manager);
+void manager_on_stops(Manager *manager, Reply *reply);
+void manager_on_stop_stored(Manager *manager, const Reply *reply);
+/* Has the state directory watched, or logs that it cannot be. Returns 0. */
+int manager_watch_stops(Manager *manager);
+/* Stops the file system for good: in here now, on disk soon. volume: NULL when it is here no more; candidate, engine: NULL where there was
+ * none. */
+void manager_trip(Manager *manager, ServedVolume *volume, const char *uuid, const Trip *trip,
+                  const Candidate *candidate, const char *engine);
+/* Stores again what could not be stored. Returns when to come again. */
+uint64_t manager_breaker_due(Manager *manager);
+void manager_breaker_done(Manager *manager);
+
 /* --- manager_events.c: what fanotify tells --- */
 
 int manager_open_group(Manager *manager);
@@ -240,6 +263,8 @@ void manager_say_paused(Manager *manager);
 void manager_say_watched(Manager *manager, const ServedVolume *volume);
 void manager_say_engine(Manager *manager, const ServedVolume *volume, const Reply *reply);
 void manager_say_stopped(Manager *manager, const ServedVolume *volume);
+/* volume: NULL when it is here no more. */
+void manager_say_tripped(Manager *manager, const ServedVolume *volume, const StopReport *report);
 void manager_say_hold(Manager *manager, const ServedVolume *volume);
 void manager_say_file(Manager *manager, const ServedVolume *volume, const Reply *reply);
 void manager_say_unsharing(Manager *manager, const ServedVolume *volume, const Reply *reply);

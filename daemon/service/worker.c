@@ -29,9 +29,6 @@
 #define SLICE_USEC        (50 * UINT64_C(1000))
 /* Buffers and ring stay for the next file if it comes soon: making them anew takes a millisecond, keeping them four mebibytes. */
 #define COPIER_IDLE_USEC  (5 * USEC_PER_SEC)
-/* A disk that is pulled out fails before sysfs forgets it, by the tenths of a second that its removal takes. There is no event for it. */
-#define REMOVAL_USEC      (3 * USEC_PER_SEC)
-#define REMOVAL_LOOK_USEC (100 * UINT64_C(1000))
 
 typedef struct WorkerVolume {
         struct WorkerVolume *next;
@@ -112,13 +109,12 @@ static const VolumeVerdict out_of_memory = {
         .text = "cannot look at it",
 };
 
-/* Before an error (negative) is judged: is the disk broken, or is it on its way out? Nothing is held. */
+/* Before an error (positive) is judged: is the disk broken, or is it on its way out? Nothing is held. */
 static void await_removal(Worker *worker, const WorkerVolume *volume, int error)
 {
         const uint64_t deadline_usec = clock_monotonic_usec() + REMOVAL_USEC;
-        VolumeVerdict verdict;
 
-        if (!volume_learn_error(&volume->fs, error, &verdict))
+        if (!volume_may_be_gone(error))
                 return;
         atomic_store(&worker->step_since_usec, 0);
         while (!disk_is_gone(volume->fs.device) && !atomic_load(&worker->cancel) &&
@@ -149,7 +145,7 @@ static void worker_add(Worker *worker, Request *request)
         }
         volume->serial = request->volume;
         volume->config = TAKE_PTR(request->config);
-        if (volume_examine(request->device, &request->table->table, &volume->config->config,
+        if (volume_examine(request->device, &request->table->table, &volume->config->config, &request->stops,
                            EXAMINE_WRITE | EXAMINE_UNASKED, &path, &volume->fs, &reply->verdict) < 0)
                 reply->verdict = out_of_memory;
         if (!volume_mount(&request->table->table, request->device, &volume->config->config,
@@ -173,8 +169,7 @@ static void worker_add(Worker *worker, Request *request)
         worker_reply(worker, reply);
 }
 
-/* Most files that were written are gone by now or lie in one piece: they cost one bulkstat record. Returns 1 when it is, 0 or
- * -errno when not. */
+/* Most files that were written are gone by now or lie in one piece: they cost one bulkstat record. Returns 1, 0 or -errno. */
 static int is_worth_it(const WorkerVolume *volume, Candidate *candidate)
 {
         _cleanup_close_ int root_fd = fs_volume_open(&volume->fs);
@@ -200,8 +195,8 @@ static void worker_look(Worker *worker, WorkerVolume *volume, Request *request)
         reply->candidate = TAKE(request->candidate, (Candidate){0});
         if (volume) {
                 reply->said = is_worth_it(volume, &reply->candidate);
-                await_removal(worker, volume, reply->said);
-                (void)volume_learn_error(&volume->fs, reply->said, &reply->verdict);
+                await_removal(worker, volume, -reply->said);
+                (void)volume_is_gone(&volume->fs, -reply->said, &reply->verdict);
         }
         worker_reply(worker, reply);
 }
@@ -215,8 +210,8 @@ static void worker_sweep(Worker *worker, WorkerVolume *volume, Request *request)
                                      clock_monotonic_usec() + SLICE_USEC, &worker->cancel);
         if (reply->said == 0)
                 inventory_finish(reply->inventory, &volume->fs, volume->settings);
-        await_removal(worker, volume, reply->said);
-        (void)volume_learn_error(&volume->fs, reply->said, &reply->verdict);
+        await_removal(worker, volume, -reply->said);
+        (void)volume_is_gone(&volume->fs, -reply->said, &reply->verdict);
         worker_reply(worker, reply);
 }
 
@@ -260,7 +255,11 @@ static void settle(RelocationResult *result, int r)
         else if (r == -EWOULDBLOCK)
                 *result = (RelocationResult){.outcome = OUTCOME_BUSY, .reason = BUSY_OPEN};
         else if (r < 0)
-                *result = (RelocationResult){.outcome = OUTCOME_FAILED, .error = -r};
+                *result = (RelocationResult){
+                        .outcome = OUTCOME_FAILED,
+                        .error = -r,
+                        .trip = {.kind = breaker_judge_error(-r, false), .error = -r, .step = "look"},
+                };
 }
 
 static void move_progress(Worker *worker, const WorkerVolume *volume, const Relocation *relocation)
@@ -348,8 +347,10 @@ static void worker_move(Worker *worker, WorkerVolume *volume, Request *request)
                 settle(&reply->result, r);
         else
                 move_file(worker, volume, request, &reply->result);
-        await_removal(worker, volume, -reply->result.error);
+        await_removal(worker, volume, reply->result.error);
+        volume_excuse(&volume->fs, &reply->result);
         (void)volume_learn(&volume->fs, &reply->result, &reply->verdict);
+        memcpy(reply->uuid, volume->fs.uuid, sizeof(reply->uuid));
         reply->candidate = TAKE(request->candidate, (Candidate){0});
         if (volume->fs.engine) {
                 reply->guard_usec = volume->fs.guard_nsec / NSEC_PER_USEC;

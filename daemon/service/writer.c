@@ -26,6 +26,8 @@ typedef enum ErrandType {
         ERRAND_LOAD_CONFIG,
         ERRAND_FIND_DISKS,
         ERRAND_STORE_LEDGER, /* the one in Writer.ledger */
+        ERRAND_LOAD_STOPS,
+        ERRAND_STORE_STOP, /* text, of the file system in reply->uuid */
         ERRAND_STOP,
 } ErrandType;
 
@@ -33,6 +35,7 @@ typedef struct Errand {
         Letter letter;
         ErrandType type;
         Record *record;
+        char *text;
         dev_t device;
         Reply *reply; /* room for the answer */
 } Errand;
@@ -72,6 +75,7 @@ static Errand *errand_new(ErrandType type, ReplyType reply_type)
 static void errand_free(Errand *errand)
 {
         record_free(errand->record);
+        free(errand->text);
         reply_free(errand->reply);
         free(errand);
 }
@@ -170,6 +174,13 @@ static bool writer_do(Writer *writer, Errand *errand)
         case ERRAND_STORE_LEDGER:
                 store_ledger(writer, errand->reply);
                 break;
+        case ERRAND_LOAD_STOPS:
+                stop_list_read(writer->state_directory, &errand->reply->stops);
+                break;
+        case ERRAND_STORE_STOP:
+                errand->reply->said =
+                        stop_file_store(writer->state_directory, errand->reply->uuid, errand->text);
+                break;
         case ERRAND_STOP:
                 writer_reply(writer, errand);
                 return false;
@@ -240,6 +251,27 @@ int writer_load_ledger(Writer *writer)
 int writer_load_config(Writer *writer)
 {
         return writer_send(writer, ERRAND_LOAD_CONFIG, REPLY_CONFIG);
+}
+
+int writer_load_stops(Writer *writer)
+{
+        return writer_send(writer, ERRAND_LOAD_STOPS, REPLY_STOPS);
+}
+
+int writer_store_stop(Writer *writer, const char *uuid, const char *text)
+{
+        Errand *errand = errand_new(ERRAND_STORE_STOP, REPLY_STOP_STORED);
+
+        if (!errand)
+                return -ENOMEM;
+        errand->text = strdup(text);
+        if (!errand->text) {
+                errand_free(errand);
+                return -ENOMEM;
+        }
+        (void)snprintf(errand->reply->uuid, sizeof(errand->reply->uuid), "%s", uuid);
+        mailbox_put(&writer->errands, &errand->letter);
+        return 0;
 }
 
 int writer_find_disks(Writer *writer, uint64_t volume, dev_t device)

@@ -23,9 +23,14 @@ typedef struct Writer Writer;
 /* state_directory and config_file (NULL: the usual files) are borrowed. Returns 0 or -errno. */
 int writer_new(Mailbox *replies, const char *state_directory, const char *config_file, Writer **ret);
 
-/* Main thread: asks for REPLY_LEDGER; asks for REPLY_CONFIG. Return 0 or -ENOMEM. */
+/* Main thread: asks for REPLY_LEDGER; REPLY_CONFIG; REPLY_STOPS. Return 0 or -ENOMEM. */
 int writer_load_ledger(Writer *writer);
 int writer_load_config(Writer *writer);
+int writer_load_stops(Writer *writer);
+
+/* Main thread: keeps the text as the stop file of that file system; both are copied. REPLY_STOP_STORED. What is asked for first is done
+ * first. Returns 0 or -ENOMEM. */
+int writer_store_stop(Writer *writer, const char *uuid, const char *text);
 
 /* Main thread: asks for REPLY_DISKS with what volume is told, which may mean looking at the path of a loop device's file. Returns 0 or -ENOMEM. */
 int writer_find_disks(Writer *writer, uint64_t volume, dev_t device);

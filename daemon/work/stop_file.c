@@ -284,7 +284,7 @@ void stop_list_read(const char *directory, StopList *ret)
         char uuid[UUID_LENGTH + 1];
 
         stream = opendir(directory);
-        if (!stream && errno != ENOENT)
+        if (!stream)
                 list.error = -errno;
         while (stream && list.error == 0) {
                 const struct dirent *entry;

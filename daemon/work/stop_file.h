@@ -52,7 +52,7 @@ typedef struct StopList {
         int error; /* 0, or -errno: the directory could not be read, so that everything counts as stopped */
 } StopList;
 
-/* Reads the directory. Never fails: what cannot be known is in ret->error. A directory that does not exist has stopped nothing. Blocks. */
+/* Reads the directory. Never fails: what cannot be known is in ret->error, also that there is no such directory. Blocks. */
 void stop_list_read(const char *directory, StopList *ret);
 void stop_list_done(StopList *list);
 

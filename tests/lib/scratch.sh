@@ -92,6 +92,9 @@ test_begin()
         in_sandbox || exec "$BASH" "$TESTS/lib/sandbox.sh" "$BASH" "$0" "$@"
         [[ -x $DEFRAGD ]] || fail "$DEFRAGD is not built"
         CONFIG=$SCRATCH/defragd.conf
+        # What the breaker stops in here is nobody else's business.
+        export STATE_DIRECTORY=$SCRATCH/state
+        mkdir "$STATE_DIRECTORY"
         # Whatever the scratch volumes lie on, they are treated as disks, and down to the smallest file.
         printf '[Policy]\nSolidState=yes\nMinFileSize=4K\n' >"$CONFIG"
         OUT=$SCRATCH/out
