@@ -17,6 +17,9 @@
 #ifndef DEFRAGD_WITHOUT_LEASE
 #define DEFRAGD_WITHOUT_LEASE 0 /* write lease at the sample */
 #endif
+#ifndef DEFRAGD_WITHOUT_LEASE_KEPT
+#define DEFRAGD_WITHOUT_LEASE_KEPT 0 /* the lease of the sample was not taken away meanwhile */
+#endif
 #ifndef DEFRAGD_WITHOUT_COMMIT_LEASE
 #define DEFRAGD_WITHOUT_COMMIT_LEASE 0 /* write lease again around SWAPEXT */
 #endif

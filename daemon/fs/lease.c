@@ -48,11 +48,12 @@ int lease_take_read(int fd)
         return lease_take(fd, F_RDLCK);
 }
 
-void lease_release(int fd)
+int lease_release(int fd)
 {
         int saved = errno;
-
         /* Fails only when there is none. */
-        (void)fcntl(fd, F_SETLEASE, F_UNLCK);
+        int r = fcntl(fd, F_SETLEASE, F_UNLCK) < 0 ? LEASE_REFUSED : 0;
+
         errno = saved;
+        return r;
 }

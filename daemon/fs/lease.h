@@ -18,4 +18,7 @@ void lease_ignore_breaks(void);
  * lease (which says that nobody has it open for writing). Returns 0, LEASE_*, or -errno (-EACCES without CAP_LEASE). */
 int lease_take_write(int fd);
 int lease_take_read(int fd);
-void lease_release(int fd);
+
+/* Returns 0, or LEASE_REFUSED when the lease was no longer there: the kernel takes it from whoever does not answer a foreign
+ * open() within fs.lease-break-time, be it because he was stopped. Keeps errno. */
+int lease_release(int fd);

@@ -131,7 +131,7 @@ static int lease_answers(Scratch *scratch)
 
         r = lease_take_write(scratch->target_fd);
         if (r == 0)
-                lease_release(scratch->target_fd);
+                (void)lease_release(scratch->target_fd);
         if (r != LEASE_REFUSED)
                 return r < 0 ? r : (r == LEASE_OFF ? -EOPNOTSUPP : 0);
         scratch->named_fd = fd_close(scratch->named_fd);
@@ -139,7 +139,7 @@ static int lease_answers(Scratch *scratch)
         r = lease_take_write(scratch->target_fd);
         if (r != 0)
                 return r < 0 ? r : (r == LEASE_OFF ? -EOPNOTSUPP : 0);
-        lease_release(scratch->target_fd);
+        (void)lease_release(scratch->target_fd);
         return 1;
 }
 

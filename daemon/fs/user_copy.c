@@ -156,16 +156,19 @@ static bool region_is_as_planned(const EngineJob *job)
 
 int user_copy_sample(EngineJob *job, const XfsCommit *commit)
 {
-        bool whole = commit->engine->whole_file;
+        bool whole = commit->engine->whole_file, kept;
         int r;
 
         r = lease_take_write(job->target_fd);
         if (r != 0 && PROTECTED_BY(LEASE))
                 return verdict_of_lease(job, r);
         r = sample_quiet(job, commit);
-        lease_release(job->target_fd);
+        kept = lease_release(job->target_fd) == 0;
         if (r != ENGINE_DONE)
                 return r;
+        /* Whoever waited for it to be taken away may have had a direct write in flight since before the sample. */
+        if (!kept && PROTECTED_BY(LEASE) && PROTECTED_BY(LEASE_KEPT))
+                return verdict(job, ENGINE_BUSY, BUSY_OPEN);
         job->clock_offset_nsec = clock_offset_nsec();
 
         /* What was dirty at the sample has to be on the device before it is read from there. Whoever writes from here on
@@ -331,7 +334,7 @@ int user_copy_commit(EngineJob *job, const XfsCommit *commit, bool with_lease)
         }
         r = commit_checked(job, commit);
         if (with_lease)
-                lease_release(job->target_fd);
+                (void)lease_release(job->target_fd);
 
         /* The exchange dropped the range from the page cache: what was mostly there comes back. */
         if (PROTECTED_BY(CACHE_REFILL) && r == ENGINE_DONE && job->cached_bytes >= job->region.bytes / 2 &&

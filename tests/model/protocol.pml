@@ -19,8 +19,9 @@
  *   KIND=k          1 buffered, 2 direct, 3 mapped, 4 pinned
  *   CRASH           the power may go: fsync, the log and the device's cache are looked at, too
  *   FLIP            a bit may change between the read and the device
- *   WITHOUT_X       the protocol without one of its protections: SAME_TICK, LEASE, COMMIT_LEASE, ONE_COOKIE, FLUSH and VERIFY, as
- *                   daemon/base/protection.h has them; ORDER (map and flush come before the sample); DURABLE (the donor is not
+ *   LEASE_BREAK     we stand still with a lease in hand for so long that the kernel gives the file to a foreign open()
+ *   WITHOUT_X       the protocol without one of its protections: SAME_TICK, LEASE, LEASE_KEPT, COMMIT_LEASE, ONE_COOKIE, FLUSH and
+ *                   VERIFY, as daemon/base/protection.h has them; ORDER (map and flush come before the sample); DURABLE (the donor is not
  *                   flushed before the commit); GUARD (the age guard is as short as the clock tick is late)
  *   NEVER_MOVES     claims that the file is never moved, to see that it is
  *
@@ -48,6 +49,11 @@
 #define LEASE 0
 #else
 #define LEASE 1
+#endif
+#ifdef WITHOUT_LEASE_KEPT
+#define LEASE_KEPT 0
+#else
+#define LEASE_KEPT 1
 #endif
 #ifdef WITHOUT_COMMIT_LEASE
 #define COMMIT_LEASE 0
@@ -255,7 +261,14 @@ inline fault()
 
 inline foreign_open()
 {
+#ifdef LEASE_BREAK
+        if
+        :: atomic { !lease -> n_holders++ }
+        :: atomic { lease -> lease = 0; n_holders++ }
+        fi
+#else
         atomic { !lease -> n_holders++ }
+#endif
 }
 
 /* Two writes at most, which are bits of their own. */
@@ -475,7 +488,10 @@ proctype Mover()
         fi;
 #endif
         /* lease_release() */
-        lease = 0;
+        if
+        :: LEASE && LEASE_KEPT && !lease -> goto end_refused /* BUSY_OPEN */
+        :: else -> lease = 0
+        fi;
 
         if
         :: ORDER -> flush_and_map()

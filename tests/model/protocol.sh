@@ -122,6 +122,16 @@ searches()
         for engine in swapext swapext-coarse; do
                 echo LOST_WRITE $engine pinned WITHOUT_COMMIT_LEASE
         done
+        # The kernel takes a lease away from whoever stands still for fs.lease-break-time.
+        echo safe exchange one LEASE_BREAK
+        echo LOST_WRITE exchange buffered LEASE_BREAK WITHOUT_LEASE_KEPT
+        echo LOST_WRITE exchange direct LEASE_BREAK WITHOUT_LEASE_KEPT
+        echo safe swapext buffered LEASE_BREAK
+        echo safe swapext direct LEASE_BREAK
+        echo safe swapext mapped LEASE_BREAK
+        echo LOST_WRITE swapext direct LEASE_BREAK WITHOUT_LEASE_KEPT
+        # Not covered (docs/SAFETY.md): stopped so long between taking the second lease and SWAPEXT.
+        echo LOST_WRITE swapext pinned LEASE_BREAK
 }
 
 number=0
