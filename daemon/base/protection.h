@@ -68,6 +68,9 @@
 #ifndef DEFRAGD_WITHOUT_CACHE_REFILL
 #define DEFRAGD_WITHOUT_CACHE_REFILL 0 /* what was in the page cache is read again after the commit */
 #endif
+#ifndef DEFRAGD_WITHOUT_GENERATION
+#define DEFRAGD_WITHOUT_GENERATION 0 /* an inode is its number and its generation */
+#endif
 #ifndef DEFRAGD_WITHOUT_UUID
 #define DEFRAGD_WITHOUT_UUID 0 /* the UUID of the volume at every opening */
 #endif

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/number.h"
+#include "base/protection.h"
 #include "facts/xfs.h"
 
 /* Linux 6.10, fs/xfs/libxfs/xfs_fs.h. */
@@ -104,6 +105,15 @@ int xfs_open_by_id(int fs_fd, FileId id, int flags)
         r = fs_handle_read(fs_fd, handle.fs);
         if (r < 0)
                 return r;
+        if (!PROTECTED_BY(GENERATION)) {
+                /* Whatever has the number now. */
+                XfsInode now;
+
+                r = xfs_inode_read(fs_fd, id.inode, &now);
+                if (r < 0)
+                        return r;
+                handle.generation = now.id.generation;
+        }
         fd = ioctl(fs_fd, XFS_IOC_OPEN_BY_HANDLE, &request);
         if (fd < 0)
                 return errno == ENOENT ? -ESTALE : -errno;

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* MUTANTS: NOTHING_HELD */
+
+/* Something happens to the whole volume between two steps, between every two: it is frozen and thawed, filled to the last block, made
+ * read-only, unmounted lazily.
+ *
+ * The file is whole in its old place or in its new one. While it is frozen not a sector is written. Before the first step and after the
+ * last nothing is held: then remount,ro succeeds, and the device of what was unmounted is free. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "lib-foreign.h"
+#include "lib-hazard.h"
+
+#define N_PIECES      16
+#define PIECE_BYTES   (64 * (size_t)KIB)
+/* A frozen volume stays so for as long as every step before it takes many times over. */
+#define FROZEN_USEC   (200 * UINT64_C(1000))
+/* What the kernel lets go of in a thread of its own. */
+#define PATIENCE_USEC (5 * USEC_PER_SEC)
+
+static const char *const stages[] = {"open", "sample", "reserve", "copy", "verify", "commit"};
+
+/* What sysfs has of the device: "" for its directory, "/stat" for a file in it. */
+static void device_in_sysfs(const Arena *arena, const char *suffix, char ret[static 64])
+{
+        must(snprintf(ret, 64, "/sys/dev/block/%u:%u%s", major(arena->volume.device),
+                      minor(arena->volume.device), suffix) < 64);
+}
+
+static void device_node(const Arena *arena, char ret[static 64])
+{
+        char link[64], target[256];
+        ssize_t n;
+
+        device_in_sysfs(arena, "", link);
+        n = readlink(link, target, sizeof(target) - 1);
+        must(n > 0);
+        target[n] = '\0';
+        must(snprintf(ret, 64, "/dev/%s", strrchr(target, '/') + 1) < 64);
+}
+
+/* --- frozen --- */
+
+typedef struct Freezer {
+        const char *mount_path;
+        char statistics[64];
+        uint64_t *n_written; /* shared: sectors while it was frozen */
+} Freezer;
+
+static uint64_t sectors_written(const char *statistics)
+{
+        FILE *file = fopen(statistics, "re");
+        unsigned long long words[7];
+
+        must(file);
+        for (size_t i = 0; i < ELEMENTS(words); i++)
+                must(fscanf(file, "%llu", &words[i]) == 1);
+        (void)fclose(file);
+        return words[6];
+}
+
+static void freezer_run(int socket, void *context)
+{
+        const Freezer *freezer = context;
+
+        while (foreign_hear(socket) == 'f') {
+                int fd = open(freezer->mount_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                uint64_t before;
+
+                must(fd >= 0 && ioctl(fd, FIFREEZE, 0) == 0);
+                before = sectors_written(freezer->statistics);
+                foreign_say(socket, 'f');
+                pause_usec(FROZEN_USEC);
+                *freezer->n_written = sectors_written(freezer->statistics) - before;
+                must(ioctl(fd, FITHAW, 0) == 0);
+                (void)close(fd);
+                foreign_say(socket, 't');
+        }
+}
+
+static void frozen(Arena *arena, const Foreign *freezer, const uint64_t *n_written, Subject *subject,
+                   const char *stage)
+{
+        char what[64];
+        Move move;
+
+        snprintf(what, sizeof(what), "frozen before %s", stage);
+        move_begin(arena, subject, &move);
+        must(move_until(&move, stage));
+        must(foreign_ask(freezer, 'f') == 'f');
+        (void)move_expect(arena, &move, what, "moved");
+        must(foreign_answer(freezer) == 't');
+        if (*n_written > 0)
+                hazard_lost(arena, "%s: %llu sectors were written", what, (unsigned long long)*n_written);
+        (void)subject_check(arena, subject, what);
+}
+
+/* --- full --- */
+
+static void fill(int fd)
+{
+        off_t at = 0;
+
+        for (off_t step = 1 << 30; step >= 4096;)
+                if (fallocate(fd, 0, at, step) == 0)
+                        at += step;
+                else
+                        step /= 2;
+}
+
+static void full(Arena *arena, Subject *subject, const char *stage)
+{
+        char path[400], what[64];
+        Move move;
+        int fd;
+
+        snprintf(what, sizeof(what), "full before %s", stage);
+        must(snprintf(path, sizeof(path), "%s.ballast", subject->path) < (int)sizeof(path));
+        move_begin(arena, subject, &move);
+        must(move_until(&move, stage));
+        fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        must(fd >= 0);
+        fill(fd);
+        (void)move_expect(arena, &move, what, "moved no-space");
+        (void)subject_check(arena, subject, what);
+        (void)close(fd);
+        must(unlink(path) == 0);
+}
+
+/* --- remount,ro --- */
+
+static bool remount(const Arena *arena, unsigned long flags)
+{
+        if (mount(NULL, arena->volume.mount_path, NULL, MS_REMOUNT | flags, NULL) == 0)
+                return true;
+        must(errno == EBUSY);
+        return false;
+}
+
+static void read_only(Arena *arena, Subject *subject, const char *stage)
+{
+        bool done, now_done;
+        char what[64];
+        Move move;
+
+        snprintf(what, sizeof(what), "remount,ro before %s", stage);
+        move_begin(arena, subject, &move);
+        must(move_until(&move, stage));
+        done = remount(arena, MS_RDONLY);
+        if (!done && strcmp(stage, "open") == 0)
+                hazard_lost(arena, "%s: refused, though no step has begun", what);
+        if (done)
+                (void)move_refused(arena, &move, what, "skipped:read-only");
+        else
+                (void)move_expect(arena, &move, what, "moved");
+        now_done = done || remount(arena, MS_RDONLY);
+        if (!now_done)
+                hazard_lost(arena, "%s: refused, though it is over", what);
+        else
+                must(remount(arena, 0));
+        (void)subject_check(arena, subject, what);
+}
+
+/* --- umount -l --- */
+
+static bool device_is_free(const Arena *arena)
+{
+        uint64_t start_usec = clock_monotonic_usec();
+        char path[64];
+
+        device_node(arena, path);
+        do {
+                int fd = open(path, O_RDONLY | O_EXCL | O_CLOEXEC);
+
+                if (fd >= 0) {
+                        (void)close(fd);
+                        return true;
+                }
+                must(errno == EBUSY);
+                pause_usec(10000);
+        } while (clock_monotonic_usec() - start_usec < PATIENCE_USEC);
+        return false;
+}
+
+static void unmounted(Arena *arena, Subject *subject, const char *stage)
+{
+        char what[64], source[64];
+        bool before_all = strcmp(stage, "open") == 0;
+        Move move;
+
+        device_node(arena, source);
+        snprintf(what, sizeof(what), "unmounted lazily before %s", stage);
+        move_begin(arena, subject, &move);
+        must(move_until(&move, stage));
+        must(umount2(arena->volume.mount_path, MNT_DETACH) == 0);
+        if (before_all && !device_is_free(arena))
+                hazard_lost(arena, "%s: the device is in use, though no step has begun", what);
+        (void)move_expect(arena, &move, what, before_all ? "failed:ENODEV" : "moved");
+        if (!device_is_free(arena))
+                hazard_lost(arena, "%s: the device is in use, though it is over", what);
+        must(mount(source, arena->volume.mount_path, "xfs", 0, "") == 0);
+        (void)subject_check(arena, subject, what);
+}
+
+static void scenario(Arena *arena)
+{
+        enum { FROZEN, FULL, READ_ONLY, UNMOUNTED, N_ACTS };
+        Subject *subjects[N_ACTS][ELEMENTS(stages)];
+        Freezer context = {.mount_path = arena->volume.mount_path, .n_written = shared_memory(4096)};
+        Foreign freezer;
+
+        device_in_sysfs(arena, "/stat", context.statistics);
+        foreign_start(&freezer, freezer_run, &context);
+        /* All of them first: then each is old enough when its turn comes. */
+        for (size_t act = 0; act < N_ACTS; act++)
+                for (size_t i = 0; i < ELEMENTS(stages); i++) {
+                        char name[32];
+
+                        snprintf(name, sizeof(name), "file-%zu-%zu", act, i);
+                        subjects[act][i] = subject_new(arena, name, N_PIECES, PIECE_BYTES, 0);
+                }
+        for (size_t i = 0; i < ELEMENTS(stages) && arena->n_lost == 0; i++) {
+                frozen(arena, &freezer, context.n_written, subjects[FROZEN][i], stages[i]);
+                full(arena, subjects[FULL][i], stages[i]);
+                read_only(arena, subjects[READ_ONLY][i], stages[i]);
+                unmounted(arena, subjects[UNMOUNTED][i], stages[i]);
+        }
+        (void)foreign_end(&freezer);
+        for (size_t act = 0; act < N_ACTS; act++)
+                for (size_t i = 0; i < ELEMENTS(stages); i++)
+                        subject_free(subjects[act][i]);
+}
+
+int main(int argc, char **argv)
+{
+        return hazard_main(argc, argv, scenario);
+}
