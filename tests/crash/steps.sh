@@ -18,6 +18,7 @@ look_closely()
         local n=$((n_kills + n_stops))
 
         if ((n % 100 == 0)); then
+                echo "$n_kills kills, $n_stops shutdowns so far"
                 files_are_same
                 volume_is_whole
         elif ((n % 20 == 0)); then

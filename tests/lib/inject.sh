@@ -21,7 +21,7 @@ commit_call()
 
 # --- files ---
 
-declare -A PATTERN=([whole]=d1M [mixed]=d64K,h64K,u64K,d128K,h4K) FILES_LEFT=()
+declare -A PATTERN=([whole]=d1M [mixed]=d64K,h64K,u64K,d128K,h4K) FILES_LEFT=() STATES=()
 N_FILES=48
 generation=0
 
@@ -47,8 +47,8 @@ files_renew()
                 FILES_LEFT[$shape]=$N_FILES
         done
         volume_remount volume
-        for shape in "$MNT"/*; do
-                filestate "$shape" >"$SCRATCH/state-${shape##*/}"
+        for FILE in "$MNT"/*; do
+                STATES[$FILE]=$(filestate "$FILE")
         done
         baseline_inodes=$(inodes_used)
         baseline_bytes=$(bytes_used)
@@ -68,11 +68,12 @@ file_take()
 
 file_is_same()
 {
-        filestate "$FILE" >"$SCRATCH/state-now"
-        diff "$SCRATCH/state-${FILE##*/}" "$SCRATCH/state-now" >&2 || {
-                told_about_run
-                fail "the file is not as before"
-        }
+        local now
+
+        now=$(filestate "$FILE")
+        [[ $now == "${STATES[$FILE]}" ]] && return
+        diff <(echo "${STATES[$FILE]}") <(echo "$now") >&2 || true
+        wrong "the file is not as before"
 }
 
 # All files, also those of which nothing was wanted.
@@ -154,10 +155,10 @@ wrong()
         fail "$*"
 }
 
-# The run came to an end by itself, and what it says is so.
+# The run came to an end by itself, and what it says is so. What became of the file is in $OUTCOME, nothing where it did not come to that.
 outcome_is_sensible()
 {
-        local now outcome
+        local now said
 
         ((status != 124 && status != 137)) || wrong "it hangs"
         now=$(runs "$FILE")
@@ -166,8 +167,12 @@ outcome_is_sensible()
         0 | 1 | 2 | 75) ;;
         *) wrong "a status that means nothing" ;;
         esac
-        outcome=$(sed -n 's/^{"path":.*"outcome":"\([a-z-]*\)".*/\1/p' "$OUT")
-        case $outcome in
+        OUTCOME=
+        read -r -d '' said <"$OUT" || true
+        if [[ $said =~ \"outcome\":\"([a-z-]*)\" ]]; then
+                OUTCOME=${BASH_REMATCH[1]}
+        fi
+        case $OUTCOME in
         moved) ((status == 0 && now < BEFORE)) || wrong "not moved" ;;
         optimal) ((status == 0)) || wrong "not this status" ;;
         # The only file, and not supported.
@@ -177,7 +182,6 @@ outcome_is_sensible()
         '') [[ $status != 0 && -s $ERR ]] || wrong "it does not say why" ;;
         *) wrong "what is that?" ;;
         esac
-        OUTCOME=$outcome
 }
 
 # --- where ---
