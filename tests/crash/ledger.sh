@@ -8,10 +8,10 @@
 # ASAN: no
 # KERNEL: shutdown|[Ss]hutting down|[Ss]hut down|Please unmount|log I/O error|I/O error|[Mm]etadata I/O
 
-. "$(dirname "$0")/../lib/scratch.sh"
+. "$(dirname "$0")/../lib/inject.sh"
 test_begin "$@"
 
-inject true || skip "$(inject true)"
+need_inject
 need_command xfs_io
 volume_make volume plain 512M
 MNT=$SCRATCH/volume

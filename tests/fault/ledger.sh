@@ -8,9 +8,10 @@
 # ASAN: no
 
 . "$(dirname "$0")/../lib/service.sh"
+. "$(dirname "$0")/../lib/inject.sh"
 test_begin "$@"
 
-inject true || skip "$(inject true)"
+need_inject
 n_runs=0
 
 # --- the calls by themselves ---

@@ -9,7 +9,7 @@
 . "$(dirname "$0")/../lib/inject.sh"
 test_begin "$@"
 
-inject true || skip "$(inject true)"
+need_inject
 test_volume 1G
 fragment --files=40 --size=5M "$MNT"
 volume_remount volume

@@ -19,9 +19,16 @@ commit_call()
         esac
 }
 
+need_inject()
+{
+        local why
+
+        why=$(inject true 2>&1) || skip "system calls cannot be followed here: $why"
+}
+
 # --- files ---
 
-declare -A PATTERN=([whole]=d1M [mixed]=d64K,h64K,u64K,d128K,h4K) FILES_LEFT=() STATES=()
+declare -A PATTERN=([whole]=d1M [mixed]="d64K,h64K,u64K,d128K,h4K") FILES_LEFT=() STATES=()
 N_FILES=48
 generation=0
 
@@ -29,7 +36,7 @@ generation=0
 files_make()
 {
         need_command xfs_io xfs_repair
-        inject true || skip "$(inject true)"
+        need_inject
         test_volume "${1:-512M}"
         files_renew
 }
