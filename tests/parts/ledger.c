@@ -63,7 +63,7 @@ static int load(const char *directory)
 
 int main(int argc, char *argv[])
 {
-        int r;
+        int r = 0;
 
         if (argc == 4 && strcmp(argv[1], "store") == 0)
                 r = store(argv[2], strtoul(argv[3], NULL, 10));
