@@ -113,3 +113,6 @@
 #ifndef DEFRAGD_WITHOUT_AUDIT
 #define DEFRAGD_WITHOUT_AUDIT 0 /* what was committed is looked at, and the volume stops if it is not what it should be */
 #endif
+#ifndef DEFRAGD_WITHOUT_KEEPS_UNWRITTEN
+#define DEFRAGD_WITHOUT_KEEPS_UNWRITTEN 0 /* preallocated places are moved only where the kernel keeps them so */
+#endif

@@ -38,6 +38,7 @@ static const char *const reason_names[] = {
         [SKIP_NOT_A_FILE] = "not-a-file",
         [SKIP_QUOTA] = "quota",
         [SKIP_INODE_FORMAT] = "inode-format",
+        [SKIP_UNWRITTEN] = "unwritten",
         [SKIP_NO_ENGINE] = "no-engine",
         [SKIP_CRASH_UNSAFE] = "crash-unsafe",
         [SKIP_NO_LEASES] = "no-leases",

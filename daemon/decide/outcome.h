@@ -41,7 +41,8 @@ typedef enum Reason {
         SKIP_NOT_A_FILE,             /* not a regular file */
         SKIP_QUOTA,                  /* SWAPEXT under quota would need the owner's headroom */
         SKIP_INODE_FORMAT,           /* SWAPEXT cannot fit the two inodes' forks into each other */
-        SKIP_NO_ENGINE,              /* the probes found no engine that works on this volume */
+        SKIP_UNWRITTEN,      /* preallocated places, which SWAPEXT of this kernel would turn into data */
+        SKIP_NO_ENGINE,      /* the probes found no engine that works on this volume */
         SKIP_CRASH_UNSAFE,   /* the only engine left could leave a volume that a crash makes unmountable */
         SKIP_NO_LEASES,      /* fs.leases-enable=0 */
         SKIP_DUPLICATE_UUID, /* two mounted volumes with one UUID */

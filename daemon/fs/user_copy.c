@@ -154,6 +154,15 @@ static bool region_is_as_planned(const EngineJob *job)
         return bytes >= job->region.bytes && extent_map_runs(&job->map) >= job->region.n_runs;
 }
 
+/* Behind EOF does not count: nobody can read there, and whole files are exchanged only up to it. */
+static bool has_unwritten(const EngineJob *job)
+{
+        for (size_t i = 0; i < job->map.n_extents; i++)
+                if (job->map.extents[i].unwritten && job->map.extents[i].logical < job->sampled.size_bytes)
+                        return true;
+        return false;
+}
+
 int user_copy_sample(EngineJob *job, const XfsCommit *commit)
 {
         bool whole = commit->engine->whole_file, kept;
@@ -180,6 +189,8 @@ int user_copy_sample(EngineJob *job, const XfsCommit *commit)
                 return r;
         if (job->sampled.size_bytes != job->looked->size_bytes || !region_is_as_planned(job))
                 return verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
+        if (!job->volume->keeps_unwritten && PROTECTED_BY(KEEPS_UNWRITTEN) && has_unwritten(job))
+                return verdict(job, ENGINE_SKIP, SKIP_UNWRITTEN);
 
         if (page_cache_resident(job->target_fd, job->region.offset, job->region.length, &job->cached_bytes) <
             0)

@@ -26,6 +26,7 @@ typedef struct FsVolume {
         const Engine *engine;     /* NULL until fs_volume_probe() */
         uint64_t guard_nsec;      /* youngest change time that may be sampled; set by the probe */
         bool has_distinct_stamps; /* what the probe saw */
+        bool keeps_unwritten;     /* the same: what is preallocated is still so after a commit */
 } FsVolume;
 
 /* Fills *ret from the mount at mount_path, which must be the root of an XFS. Returns 0; -EOPNOTSUPP for any other file
@@ -50,6 +51,6 @@ int fs_volume_free_bytes(const FsVolume *volume, int root_fd, uint64_t *ret_free
 /* Chooses the engine by running it on scratch files (O_TMPFILE, in one of the parents), with known answers: a commit
  * exchanges the contents; a commit with a stale cookie is refused; a lease is refused while a second descriptor is open
  * and granted when it is not. Also finds out whether changes within one clock tick get distinct stamps, and sets the age
- * guard by it. The exchange engine is tried first where the volume has the feature, then SWAPEXT. Returns 0 with engine
+ * guard by it, and whether a commit keeps preallocated places as they are. The exchange engine is tried first where the volume has the feature, then SWAPEXT. Returns 0 with engine
  * set; 1 with engine NULL and *ret_error saying why (-errno of the last try, -EOPNOTSUPP: no leases, 0: a wrong answer). */
 int fs_volume_probe(FsVolume *volume, int root_fd, const FileId *parents, size_t n_parents, int *ret_error);
