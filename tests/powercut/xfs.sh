@@ -4,7 +4,7 @@
 # that was on the disk, or that anybody was told is. And without the protection something is.
 # KERNELS: 6.1 6.12
 # ENGINES: no
-# MUTANTS: DURABLE_DONOR REVERSE_MAP
+# MUTANTS: DURABLE_DONOR REVERSE_MAP KEEPS_UNWRITTEN
 # LIMIT: 500
 # WHOLE: 3600
 
@@ -40,10 +40,14 @@ esac
 disk_make product
 disk_make DURABLE_DONOR
 disks=("$RAM/product.disk>$RAM/product.record" "$RAM/DURABLE_DONOR.disk>$RAM/DURABLE_DONOR.record")
-# Only SWAPEXT has need of this one.
+n_moved=$N_STATIC
+# Only SWAPEXT has need of these, that of 6.1.
 if [[ $ENGINE == plain ]]; then
         disk_make REVERSE_MAP 0
-        disks+=("$RAM/REVERSE_MAP.disk>$RAM/REVERSE_MAP.record")
+        disk_make KEEPS_UNWRITTEN
+        disks+=("$RAM/REVERSE_MAP.disk>$RAM/REVERSE_MAP.record" "$RAM/KEEPS_UNWRITTEN.disk>$RAM/KEEPS_UNWRITTEN.record")
+        # It would turn what is preallocated into data.
+        n_moved=$((N_STATIC - N_SPARSE))
 fi
 image_make "$BUILD/mutants" "$RAM/mutants" 64M
 
@@ -52,18 +56,23 @@ devices=(/dev/vd{d..z})
 in_machine bash -ec 'mkdir /srv/mutants && mount -o ro "$1" /srv/mutants' - "${devices[${#disks[@]}]}"
 for ((i = 0; i < ${#disks[@]}; i++)); do
         name=$(basename "${disks[i]%.disk>*}")
-        if [[ $name == product ]]; then
-                disk_work "$name" "${devices[i]}" /usr/sbin/defragd 500
-        else
-                disk_work "$name" "${devices[i]}" "/srv/mutants/$name/defragd"
-        fi
+        case $name in
+        # All that nobody writes to and can be moved, at least.
+        product) disk_work "$name" "${devices[i]}" "$n_moved" /usr/sbin/defragd 500 ;;
+        # Without the tree SWAPEXT refuses many.
+        *) disk_work "$name" "${devices[i]}" 3 "/srv/mutants/$name/defragd" ;;
+        esac
 done
 machine_end
 
 powercut_controls product
-[[ $ENGINE == exchange ]] || mutant_points REVERSE_MAP list
+if [[ $ENGINE == plain ]]; then
+        mutant_points KEEPS_UNWRITTEN list 1 || fail "nothing is lost without KEEPS_UNWRITTEN"
+        # It is this machine's kernel that cannot recover from that; another may.
+        mutant_points REVERSE_MAP list 20 || echo "this kernel recovers from it"
+fi
 # The record of the exchange is not to depend on donors that only the kernel's own flush before it makes durable.
-mutant_points DURABLE_DONOR early
+mutant_points DURABLE_DONOR early || fail "nothing is lost without DURABLE_DONOR"
 powercut_points product early ${SAMPLE:+5}
 powercut_points product list ${SAMPLE:+"$SAMPLE"}
 echo "$n_points points, $n_files files checked, $n_lost lost"

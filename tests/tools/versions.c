@@ -39,7 +39,7 @@ typedef struct Mark {
 
 _Static_assert(sizeof(Mark) <= BLOCK_BYTES, "one block says it all");
 
-static char *names[FILES_MAX];
+static char names[FILES_MAX][256];
 static uint64_t n_files;
 static uint64_t arg_pause_msec;
 static bool arg_lie;
@@ -70,9 +70,7 @@ static int open_directory(const char *path)
         if (n == 0 || n > FILES_MAX)
                 die_plainly("%s: %d files", path, n);
         for (int i = 0; i < n; i++) {
-                names[i] = strdup(entries[i]->d_name);
-                if (!names[i])
-                        die("buffer");
+                (void)snprintf(names[i], sizeof(names[i]), "%s", entries[i]->d_name);
                 free(entries[i]);
         }
         free(entries);
