@@ -7,8 +7,9 @@
  * pause. A file that is too young is left for the next round, so no file waits for another.
  *
  * --board shows which file is between its sample and its commit (soak/board.h), and takes wishes which is to be next. --linger is the longest pause before the
- * copy and before the commit. --guard makes the age guard shorter where the probe has seen that the kernel gives changes
- * distinct stamps; then it is the freshness check of the commit alone that stands between a writer and a loss.
+ * copy and before the commit. --guard makes the age guard shorter in every other round, where the probe has seen that the
+ * kernel gives changes distinct stamps; then it is the freshness check of the commit alone that stands between a writer
+ * and a loss.
  *
  * Prints "ready" when it begins and what came of all moves at the end; exit status 1 when something failed that must not
  * fail whatever others do with their files. */
@@ -44,6 +45,7 @@ typedef struct Mover {
         RelocationOptions options;
         Board *board; /* NULL: nobody looks */
         uint64_t guard_usec, linger_usec;
+        uint64_t probed_guard_nsec; /* the volume's own, 0 until it was probed */
         uint64_t random;
         uint64_t n_outcomes[OUTCOME_MAX_][REASON_MAX_];
         uint64_t n_young, n_regions, n_bytes, n_rounds;
@@ -145,9 +147,9 @@ static void move(Mover *mover, const Candidate *candidate)
                         done = true;
                         break;
                 }
-                /* Set by the probe, which the first move makes. */
-                if (mover->guard_usec != GUARD_NONE && mover->volume.has_distinct_stamps)
-                        mover->volume.guard_nsec = mover->guard_usec * NSEC_PER_USEC;
+                /* The first move makes the probe. */
+                if (mover->probed_guard_nsec == 0)
+                        mover->probed_guard_nsec = mover->volume.guard_nsec;
         }
         if (mover->board)
                 board_set(mover->board, 0);
@@ -256,6 +258,9 @@ int main(int argc, char *argv[])
         (void)fflush(stdout);
         while (!stop) {
                 look(directories);
+                if (mover.guard_usec != GUARD_NONE && mover.volume.has_distinct_stamps)
+                        mover.volume.guard_nsec = mover.n_rounds % 2 ? mover.guard_usec * NSEC_PER_USEC
+                                                                     : mover.probed_guard_nsec;
                 for (size_t i = 0; i < n_candidates && !stop; i++) {
                         move_wished(&mover);
                         move(&mover, &candidates[i]);

@@ -15,7 +15,7 @@
 
 #define BLOCK_BYTES  ((size_t)4096)
 #define SOURCE_BYTES (16 * BLOCK_BYTES) /* of the file that direct reads into a mapping come from */
-#define FLIGHT_MAX   16                 /* requests of a kind in flight at the same time */
+#define FLIGHT_MAX   32                 /* requests of a kind in flight at the same time */
 
 typedef enum WriteKind {
         WRITE_BUFFERED,

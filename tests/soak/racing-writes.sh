@@ -10,7 +10,7 @@ test_begin "$@"
 seconds=$((${MINUTES:-0} ? MINUTES * 60 : 16))
 test_volume
 mkdir "$MNT/files"
-part-mover --board="$SCRATCH/board" "$MNT" "$MNT/files" >"$SCRATCH/mover" &
+part-mover --board="$SCRATCH/board" --guard=0 --linger=2000 "$MNT" "$MNT/files" >"$SCRATCH/mover" &
 mover=$!
 status=0
 exerciser --board="$SCRATCH/board" --processes=2 --threads=6 --seconds="$seconds" "$MNT/files" || status=$?

@@ -8,7 +8,7 @@
 static int write_some(ModelFile *file, const Operation *operation, WriteKind kind, size_t room)
 {
         uint64_t place = operation->place;
-        size_t n = smaller(length_of(operation), room), n_pieces = 1 + operation->flavour % 6;
+        size_t n = smaller(length_of(operation), room), n_pieces = 1 + operation->flavour % 16;
 
         (void)content_of(file, operation, n);
         model_say(file, "%zu bytes at %zu, %zu times", n, (size_t)(place % (room - n + 1)), n_pieces);
