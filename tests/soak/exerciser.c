@@ -258,6 +258,9 @@ static void single_run(void)
                 worker_init(&worker, 0);
                 for (n = 0; n < arg_length && operation_read(&worker.list[n], stream);)
                         n++;
+                if (n == 0 || !feof(stream))
+                        die_plainly("%s: operation %zu cannot be read, or there are too many",
+                                    arg_operations, n);
                 (void)fclose(stream);
         } else {
                 worker_init(&worker, 0);
