@@ -2,17 +2,18 @@
 
 /* part-mover [--board=FILE] [--guard=USEC] [--linger=USEC] MOUNT DIRECTORY...
  *
- * An engine that never rests: goes over all files below each DIRECTORY, which lies on the volume at MOUNT, again and
- * again until SIGTERM, and moves each that is worth it, as the worker of the service would, but without settling, budget, rate or
- * pause. A file that is too young is left for the next round, so no file waits for another.
+ * An engine that never rests: goes over all files below each DIRECTORY, which lies on the volume at MOUNT,
+ * again and again until SIGTERM, and moves each that is worth it, as the worker of the service would, but
+ * without settling, budget, rate or pause. A file that is too young is left for the next round, so no file
+ * waits for another.
  *
- * --board shows which file is between its sample and its commit (soak/board.h), and takes wishes which is to be
- * next. --linger is the longest pause before the copy and before the commit. --guard makes the age guard shorter in every other round, where the probe has seen that the
- * kernel gives changes distinct stamps; then it is the freshness check of the commit alone that stands between a writer
- * and a loss.
+ * --board shows which file is between its sample and its commit (soak/board.h), and takes wishes which is to
+ * be next. --linger is the longest pause before the copy and before the commit. --guard makes the age guard
+ * shorter in every other round, where the probe has seen that the kernel gives changes distinct stamps; then
+ * it is the freshness check of the commit alone that stands between a writer and a loss.
  *
- * Prints "ready" when it begins and what came of all moves at the end; exit status 1 when something failed that must not
- * fail whatever others do with their files. */
+ * Prints "ready" when it begins and what came of all moves at the end; exit status 1 when something failed
+ * that must not fail whatever others do with their files. */
 
 #include <errno.h>
 #include <error.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the engine is doing at this moment, for writers who want to meet it: a page that part-mover and exerciser map. */
+/* What the engine is doing at this moment, for writers who want to meet it: a page that part-mover and
+ * exerciser map. */
 
 #include <fcntl.h>
 #include <linux/futex.h>

@@ -2,22 +2,24 @@
 
 /* exerciser [OPTION...] DIRECTORY
  *
- * Programs that do to their files whatever a program may do (operations.c), know at every moment what must be in them, and
- * look. Each thread of each process has a file of its own. A file lives for an epoch: a list of operations that follows from a
- * seed, with all of it compared at the end; then a new one begins. With --board they meet the engine at its work on
- * their files (board.h).
+ * Programs that do to their files whatever a program may do (operations.c), know at every moment what must
+ * be in them, and look. Each thread of each process has a file of its own. A file lives for an epoch: a list
+ * of operations that follows from a seed, with all of it compared at the end; then a new one begins. With
+ * --board they meet the engine at its work on their files (board.h).
  *
  *   --processes=N --threads=N   of each (1, 4)          --seconds=N     stop after that time (until SIGTERM)
  *   --size=BYTES    most of a file (1M)                 --epochs=N      or after so many (no end)
  *   --length=N      operations of an epoch (200)        --seed=N        (of the clock)
  *   --board=FILE    of part-mover                       --rest=USEC     longest rest for the engine (400000)
- *   --break-at=N    change a byte behind the back of the model after the N-th operation of each epoch, which has to be found
+ *   --break-at=N    change a byte behind the back of the model after the N-th operation of each epoch: it has
+ *                   to be found
  *   --shrink=SECONDS  most time for making a failing list short (60)
  *   --tries=N       runs that a list gets to fail in: races are not won every time (10)
  *   --replay=SEED   one file, that epoch alone; --operations=FILE the list in FILE, as it is printed
  *
- * When something is lost, all stop, and the list is run again and again with parts left out until none can be spared; what is
- * left is printed. Exit status 1 then, 0 when all was as it should be. The files of the last epoch stay. */
+ * When something is lost, all stop, and the list is run again and again with parts left out until none can
+ * be spared; what is left is printed. Exit status 1 then, 0 when all was as it should be. The files of the
+ * last epoch stay. */
 
 #include <getopt.h>
 #include <pthread.h>
@@ -55,12 +57,13 @@ static void on_stop(int number)
 
 static void worker_init(Worker *worker, unsigned number)
 {
-        *worker = (Worker){.number = number, .list = calloc(arg_length, sizeof(*worker->list))};
+        *worker = (Worker){.number = number};
         worker->file = (ModelFile){.directory = arg_directory,
                                    .tally = tally,
                                    .room_bytes = arg_room_bytes,
                                    .rest_usec = arg_rest_usec};
         (void)snprintf(worker->file.name, sizeof(worker->file.name), "file-%02u", number);
+        worker->list = calloc(arg_length, sizeof(*worker->list));
         if (!worker->list)
                 die("buffer");
         if (arg_board) {

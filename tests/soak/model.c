@@ -210,7 +210,7 @@ static int compare_bytes(ModelFile *file, const unsigned char *seen, const unsig
         return MODEL_LOST;
 }
 
-/* Reads until the end of the file or of the range; direct I/O ends at the end of the file, wherever that is. */
+/* Reads until the end of the file or of the range. */
 static size_t read_range(const ModelFile *file, int fd, unsigned char *into, size_t from, size_t to)
 {
         size_t n_read = 0;
@@ -237,8 +237,8 @@ int model_compare(ModelFile *file, size_t from, size_t to, bool direct)
         if (to > file->n_bytes)
                 to = file->n_bytes;
         if (direct) {
-                /* To the end, and not behind it: there lie blocks that XFS has only promised to itself, and a direct
-                 * read that comes across such ones fails with EIO (seen with Linux 6.18). */
+                /* To the end, and not behind it: there lie blocks that XFS has only promised to itself, and
+                 * a direct read that comes across such ones fails with EIO (seen with Linux 6.18). */
                 from -= from % BLOCK_BYTES;
                 to = (to + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
         }

@@ -89,7 +89,8 @@ int model_open(ModelFile *file);
 void model_close(ModelFile *file, bool keep_mapping);
 void model_map(ModelFile *file);
 
-/* Returns MODEL_*; a range, as a reader of the page cache or as the device has it. All of the file: its size as well. */
+/* Returns MODEL_*; a range, as a reader of the page cache or as the device has it. All of the file: its size
+ * as well. */
 int model_compare(ModelFile *file, size_t from, size_t to, bool direct);
 int model_check(ModelFile *file, bool direct);
 int model_check_clone(ModelFile *file);

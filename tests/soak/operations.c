@@ -4,7 +4,7 @@
 
 #include "ways.h"
 
-/* How often, in a thousand. Stores go on through a mapping whose file is closed; nobody opens it for them. */
+/* How often, in a thousand. Stores go on through a mapping whose file is closed: nobody opens it for them. */
 static const struct {
         const char *name;
         unsigned weight;

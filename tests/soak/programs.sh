@@ -14,8 +14,8 @@ mkdir "$MNT/files" "$MNT/files/fio" "$MNT/files/stress"
 part-mover "$MNT" "$MNT/files/fio" "$MNT/files/stress" >"$SCRATCH/mover" &
 mover=$!
 
-# Much of what it does lives for a moment; iomix and hdd keep their files for as long as they run.
-stress-ng --temp-path "$MNT/files/stress" --verify --timeout "${seconds}s" --metrics-brief \
+# Behind fio: it takes all that it gets. Much of what it makes lives for a moment only.
+nice --adjustment=19 stress-ng --temp-path "$MNT/files/stress" --verify --timeout "${seconds}s" --metrics-brief \
         --hdd 1 --hdd-bytes 4M --hdd-opts wr-rnd,rd-rnd,fsync --iomix 1 --iomix-bytes 4M --aiol 1 \
         --fallocate 1 --fallocate-bytes 2M --fpunch 1 --seek 1 --seek-size 1M --sync-file 1 \
         --sync-file-bytes 1M --mmap 1 --mmap-bytes 2M --mmap-file --rename 1 --utime 1 --xattr 1 \
@@ -39,16 +39,16 @@ files_were_moved()
         (($(runs "$MNT/files/fio"/*) < n_runs / 2))
 }
 
-# Written and verified; verified while the moves go on; written anew where they have been, and are still; and when all is
-# moved, verified once more, from the device.
+# Written and verified; written anew while the moves of what was written before go on; and verified, also when all is
+# moved.
 n_rounds=0
 deadline=$((SECONDS + seconds))
 while ((SECONDS < deadline || n_rounds == 0)); do
         n_rounds=$((n_rounds + 1))
         rm -f "$MNT/files/fio"/*
         fio_run "$n_rounds"
-        fio_run "$n_rounds" --verify_only=1
         fio_run "$((n_rounds + 1000000))"
+        fio_run "$((n_rounds + 1000000))" --verify_only=1
         n_runs=$(runs "$MNT/files/fio"/*)
         ((n_runs <= 192)) || wait_until 60 files_were_moved || fail "$n_runs extents are not moved"
         fio_run "$((n_rounds + 1000000))" --verify_only=1

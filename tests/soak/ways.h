@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What may be done to a file. Each does it to the file and to the model and returns MODEL_*; where there is nothing that it could
- * be done to, nothing happens. */
+/* What may be done to a file. Each does it to the file and to the model and returns MODEL_*; where there is
+ * nothing that it could be done to, nothing happens. */
 
 #include "../tools/tool.h"
 #include "model.h"

@@ -162,7 +162,8 @@ static bool wait_for_engine(ModelFile *file, bool sampled)
         return false;
 }
 
-/* Nobody has it. What comes next meets the engine somewhere between its sample and its commit, or comes after it. */
+/* Nobody has it. What comes next meets the engine somewhere between its sample and its commit, or comes
+ * after it. */
 int run_rest(ModelFile *file, const Operation *operation)
 {
         static const uint64_t delays_usec[] = {1, 500, 3000, 12000};

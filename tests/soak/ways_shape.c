@@ -111,8 +111,9 @@ int run_insert(ModelFile *file, const Operation *operation)
         return MODEL_SAME;
 }
 
-/* What lies one after the other, and of which every second piece is cut out, is fragmented: so there is something to
- * move. The blocks are written; or they were only reserved, and some are dirty in the page cache alone. */
+/* What lies one after the other, and of which every second piece is cut out, is fragmented: so there is
+ * something to move. The blocks are written; or they were only reserved, and some are dirty in the page
+ * cache alone. */
 int run_comb(ModelFile *file, const Operation *operation)
 {
         size_t piece = BLOCK_BYTES << operation->amount % 3;

@@ -125,15 +125,17 @@ static void aio_reap(ModelFile *file, size_t n)
         }
 }
 
-/* Blocks that are in flight at the same time: n_uring, then n_aio, then one that is written while the others are. */
+/* Blocks that are in flight at the same time: n_uring, then n_aio, then one that is written while the others
+ * are. */
 static int fly(ModelFile *file, const Operation *operation, size_t n_uring, size_t n_aio, bool one_more)
 {
-        size_t offsets[2 * FLIGHT_MAX + 1], n = n_uring + n_aio + one_more;
-        unsigned char *bytes = file->buffer, *last = bytes + (n_uring + n_aio) * BLOCK_BYTES;
+        size_t offsets[2 * FLIGHT_MAX + 1], n;
+        unsigned char *bytes = file->buffer;
         struct iocb requests[FLIGHT_MAX];
 
         if (!file->has_ring)
-                n -= n_uring, n_uring = 0;
+                n_uring = 0;
+        n = n_uring + n_aio + one_more;
         pick_blocks(file, operation->place, offsets, n);
         (void)content_of(file, operation, n * BLOCK_BYTES);
         model_say(file, "%zu blocks, the first at %zu", n, n > 0 ? offsets[0] : 0);
@@ -141,8 +143,8 @@ static int fly(ModelFile *file, const Operation *operation, size_t n_uring, size
                 uring_submit(file, offsets, n_uring, bytes);
         if (n_aio > 0)
                 aio_submit(file, offsets + n_uring, n_aio, bytes + n_uring * BLOCK_BYTES, requests);
-        if (one_more &&
-            pwrite(file->direct_fd, last, BLOCK_BYTES, (off_t)offsets[n - 1]) != (ssize_t)BLOCK_BYTES)
+        if (one_more && pwrite(file->direct_fd, bytes + (n - 1) * BLOCK_BYTES, BLOCK_BYTES,
+                               (off_t)offsets[n - 1]) != (ssize_t)BLOCK_BYTES)
                 die("direct write");
         /* What is in flight goes on without a descriptor. */
         if (operation->flavour % 4 == 0)
