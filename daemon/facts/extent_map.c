@@ -62,7 +62,7 @@ int extent_map_read(int fd, uint64_t offset, uint64_t length, bool sync, size_t 
         _cleanup_free_ struct fiemap *request = NULL;
         ExtentMap map = {.complete = true};
         uint64_t end = u64_add_saturate(offset, length), next = offset;
-        uint32_t batch = FIRST_BATCH;
+        uint32_t batch = FIRST_BATCH, asked;
         size_t room = 0;
         bool last = false;
         int r;
@@ -72,11 +72,13 @@ int extent_map_read(int fd, uint64_t offset, uint64_t length, bool sync, size_t 
                 return -ENOMEM;
 
         while (!last && next < end) {
+                const uint64_t before = next;
+
                 memset(request, 0, sizeof(*request));
                 request->fm_start = next;
                 request->fm_length = end - next;
                 request->fm_flags = sync ? FIEMAP_FLAG_SYNC : 0;
-                request->fm_extent_count = batch;
+                request->fm_extent_count = asked = batch;
                 batch = BATCH;
                 if (ioctl(fd, FS_IOC_FIEMAP, request) < 0) {
                         r = errno == ENOTTY ? -EOPNOTSUPP : -errno;
@@ -84,14 +86,21 @@ int extent_map_read(int fd, uint64_t offset, uint64_t length, bool sync, size_t 
                 }
                 if (request->fm_mapped_extents == 0)
                         break;
+                if (request->fm_mapped_extents > asked) {
+                        r = -EIO;
+                        goto fail;
+                }
 
                 for (uint32_t i = 0; i < request->fm_mapped_extents; i++) {
                         const struct fiemap_extent *raw = &request->fm_extents[i];
                         Extent extent;
+                        bool any;
 
-                        next = u64_add_saturate(raw->fe_logical, raw->fe_length);
+                        /* An extent that was merged with the one before it since the last call begins before what we have. */
+                        any = extent_clip(raw, next, end, &extent);
+                        next = u64_max(next, u64_add_saturate(raw->fe_logical, raw->fe_length));
                         last = raw->fe_flags & FIEMAP_EXTENT_LAST;
-                        if (!extent_clip(raw, offset, end, &extent))
+                        if (!any)
                                 continue;
                         if (map.n_extents == max_extents) {
                                 map.complete = false;
@@ -101,6 +110,11 @@ int extent_map_read(int fd, uint64_t offset, uint64_t length, bool sync, size_t 
                         r = map_append(&map, &room, &extent);
                         if (r < 0)
                                 goto fail;
+                }
+                /* It would answer the same for ever. */
+                if (!last && next == before) {
+                        r = -EIO;
+                        goto fail;
                 }
         }
         *ret = map;

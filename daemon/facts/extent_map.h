@@ -32,7 +32,8 @@ typedef struct ExtentMap {
 
 /* Reads the map of [offset, offset + length) (UINT64_MAX: to the end, blocks behind EOF included), clipped to that
  * range. With sync the kernel first writes dirty data of the range back, so that nothing is unplaced; this takes as
- * long as the device needs. Returns 0; -EOPNOTSUPP where FIEMAP is missing; -errno. *ret is written only on 0 and is
+ * long as the device needs. Returns 0; -EOPNOTSUPP where FIEMAP is missing; -EIO for an answer that does not go forward;
+ * -errno. *ret is written only on 0 and is
  * released with extent_map_done(). Workers only. */
 int extent_map_read(int fd, uint64_t offset, uint64_t length, bool sync, size_t max_extents, ExtentMap *ret);
 void extent_map_done(ExtentMap *map);
