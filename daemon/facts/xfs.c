@@ -157,6 +157,7 @@ int xfs_inodes_next(int fs_fd, uint64_t *cursor, int (*on_inode)(const XfsInode 
                     void *userdata)
 {
         _cleanup_free_ struct xfs_bulkstat_req *request = NULL;
+        uint64_t next = *cursor;
         int r;
 
         request = calloc(1, sizeof(*request) + BULKSTAT_BATCH * sizeof(request->bulkstat[0]));
@@ -166,16 +167,24 @@ int xfs_inodes_next(int fs_fd, uint64_t *cursor, int (*on_inode)(const XfsInode 
         request->hdr.icount = BULKSTAT_BATCH;
         if (ioctl(fs_fd, XFS_IOC_BULKSTAT, request) < 0)
                 return -errno;
+        if (request->hdr.ocount > BULKSTAT_BATCH)
+                return -EIO;
 
         for (uint32_t i = 0; i < request->hdr.ocount; i++) {
                 XfsInode inode = inode_of(&request->bulkstat[i]);
 
+                /* A sweep that goes back would never end. */
+                if (inode.id.inode < next || inode.id.inode == UINT64_MAX)
+                        return -EIO;
+                next = inode.id.inode + 1;
                 r = on_inode(&inode, userdata);
                 if (r != 0)
                         return r;
         }
         if (request->hdr.ocount == 0)
                 return 0;
+        if (request->hdr.ino < next)
+                return -EIO;
         *cursor = request->hdr.ino;
         return 1;
 }

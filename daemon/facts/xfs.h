@@ -50,8 +50,8 @@ typedef struct XfsInode {
 int xfs_inode_read(int fs_fd, uint64_t inode, XfsInode *ret);
 
 /* Calls on_inode for each inode from *cursor on, in ascending order, at most one batch (a few thousand), and moves
- * *cursor behind the last. Begin with 0. Returns 1 while there may be more, 0 at the end of the volume, -errno, or
- * the first non-zero value that on_inode returned. */
+ * *cursor behind the last. Begin with 0. Returns 1 while there may be more, 0 at the end of the volume, -EIO for
+ * inodes that do not ascend, -errno, or the first non-zero value that on_inode returned. */
 int xfs_inodes_next(int fs_fd, uint64_t *cursor, int (*on_inode)(const XfsInode *inode, void *userdata),
                     void *userdata);
 
