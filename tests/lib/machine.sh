@@ -223,7 +223,9 @@ machine_has_started()
 }
 
 # machine_boot KERNEL [DISK_IMAGE...]: a machine that is up; the images are its /dev/vdd, /dev/vde, ... Of one that is given
-# as "DISK_IMAGE>RECORD" all writes and flushes are recorded (tools/replay.c).
+# as "DISK_IMAGE>RECORD" all writes and flushes are recorded (tools/replay.c). What else it is to have stands in MACHINE_DEVICES, as
+# qemu's arguments.
+MACHINE_DEVICES=()
 machine_boot()
 {
         local kernel=$1 directory=$KERNELS_DIRECTORY/$1 disks=() image hold start=${EPOCHREALTIME/./} n=0 failed record
@@ -252,7 +254,7 @@ machine_boot()
         TMPDIR=$SCRATCH qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 1024 -nodefaults -no-user-config \
                 -display none -no-reboot -kernel "$directory/vmlinuz" -initrd "$SCRATCH/initramfs" \
                 -append "${MACHINE_APPEND[*]}" \
-                "${disks[@]}" -device virtio-serial-pci -chardev "pipe,id=agent,path=$SCRATCH/agent" \
+                "${disks[@]}" "${MACHINE_DEVICES[@]}" -device virtio-serial-pci -chardev "pipe,id=agent,path=$SCRATCH/agent" \
                 -device virtserialport,chardev=agent \
                 -chardev "file,id=console,path=$SCRATCH/console" -serial chardev:console </dev/null &
         machine_pid=$!
