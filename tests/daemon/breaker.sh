@@ -21,6 +21,9 @@ UUID=$(blkid -s UUID -o value "${DEVICE[volume]}")
 service_config
 printf '[Volume %s]\nEnabled=yes\n' "$SCRATCH/other" >>"$CONFIG"
 STATE=$SCRATCH/state
+# --once and the service share it.
+export STATE_DIRECTORY=$STATE
+mkdir "$STATE"
 STOP=$STATE/stopped-$UUID
 
 # The last byte of the device that a file has, as xfs_io tells it in sectors.

@@ -93,7 +93,7 @@ test_begin()
         [[ -x $DEFRAGD ]] || fail "$DEFRAGD is not built"
         CONFIG=$SCRATCH/defragd.conf
         # What the breaker stops in here is nobody else's business.
-        export STATE_DIRECTORY=$SCRATCH/state
+        export STATE_DIRECTORY=$SCRATCH/state-directory
         mkdir "$STATE_DIRECTORY"
         # Whatever the scratch volumes lie on, they are treated as disks, and down to the smallest file.
         printf '[Policy]\nSolidState=yes\nMinFileSize=4K\n' >"$CONFIG"
