@@ -101,9 +101,6 @@
 #ifndef DEFRAGD_WITHOUT_TWIN
 #define DEFRAGD_WITHOUT_TWIN 0 /* two mounted volumes with one UUID are left alone */
 #endif
-#ifndef DEFRAGD_WITHOUT_OWN_EVENTS
-#define DEFRAGD_WITHOUT_OWN_EVENTS 0 /* events of our own process are ignored */
-#endif
 #ifndef DEFRAGD_WITHOUT_CHARGED_FIRST
 #define DEFRAGD_WITHOUT_CHARGED_FIRST 0 /* DailyWrites= is charged on stable storage before the move */
 #endif

@@ -16,7 +16,6 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/number.h"
-#include "base/protection.h"
 #include "service/served.h"
 
 /* Version of what a group in the store is: how it was opened and what its name says. */
@@ -140,7 +139,7 @@ static void on_event(const WatchEvent *event, void *userdata)
                         manager_say_lost(manager);
                 return;
         }
-        if (PROTECTED_BY(OWN_EVENTS) && is_our_own(manager, event->pid))
+        if (is_our_own(manager, event->pid))
                 return;
         volume = manager_find_fsid(manager, event->fsid);
         /* After a restart events may come before their volume is taken up; or nobody looks after it any more. */

@@ -14,7 +14,9 @@
 #include <liburing.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/aio_abi.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -26,14 +28,48 @@
 #define WRITE_AT    (5 * PIECE_BYTES)
 #define WRITE_BYTES PIECE_BYTES
 
+/* How a program has a write in flight. */
+typedef enum How {
+        HOW_RING,        /* io_uring */
+        HOW_RING_CLOSED, /* its descriptor is closed meanwhile */
+        HOW_RING_FIXED,  /* it never has one, but a file that the ring knows */
+        HOW_AIO,         /* io_submit(2), what libaio calls; closed meanwhile */
+} How;
+
 typedef struct Writer {
         const Throttle *throttle;
         const char *path;
         uint8_t *bytes; /* shared; what it writes */
-        bool closes;    /* its descriptor while the write is in flight */
+        How how;
 } Writer;
 
 /* 's': submit; 'w': wait until it is acknowledged. */
+static void aio_run(int socket, const Writer *writer)
+{
+        aio_context_t queue = 0;
+        struct iocb request = {.aio_lio_opcode = IOCB_CMD_PWRITE,
+                               .aio_buf = (uintptr_t)writer->bytes,
+                               .aio_nbytes = WRITE_BYTES,
+                               .aio_offset = (int64_t)WRITE_AT},
+                    *requests[] = {&request};
+        struct io_event done;
+        int fd;
+
+        must(syscall(SYS_io_setup, 4, &queue) == 0);
+        must(foreign_hear(socket) == 's');
+        fd = open(writer->path, O_WRONLY | O_DIRECT | O_CLOEXEC);
+        must(fd >= 0);
+        request.aio_fildes = (uint32_t)fd;
+        must(syscall(SYS_io_submit, queue, 1, requests) == 1);
+        (void)close(fd);
+        foreign_say(socket, 's');
+        must(foreign_hear(socket) == 'w');
+        must(syscall(SYS_io_getevents, queue, 1, 1, &done, NULL) == 1 && done.res == (int64_t)WRITE_BYTES);
+        must(syscall(SYS_io_destroy, queue) == 0);
+        foreign_say(socket, 'w');
+        (void)foreign_hear(socket);
+}
+
 static void writer_run(int socket, void *context)
 {
         const Writer *writer = context;
@@ -43,19 +79,30 @@ static void writer_run(int socket, void *context)
         int fd;
 
         throttle_join(writer->throttle);
+        if (writer->how == HOW_AIO) {
+                aio_run(socket, writer);
+                return;
+        }
         must(io_uring_queue_init(4, &ring, 0) == 0);
         must(foreign_hear(socket) == 's');
         fd = open(writer->path, O_WRONLY | O_DIRECT | O_CLOEXEC);
         must(fd >= 0);
+        if (writer->how == HOW_RING_FIXED) {
+                must(io_uring_register_files(&ring, &fd, 1) == 0);
+                (void)close(fd);
+                fd = 0; /* in the ring's table */
+        }
         entry = io_uring_get_sqe(&ring);
         io_uring_prep_write(entry, fd, writer->bytes, WRITE_BYTES, WRITE_AT);
+        if (writer->how == HOW_RING_FIXED)
+                entry->flags |= IOSQE_FIXED_FILE;
         must(io_uring_submit(&ring) == 1);
-        if (writer->closes)
+        if (writer->how == HOW_RING_CLOSED)
                 (void)close(fd);
         foreign_say(socket, 's');
         must(foreign_hear(socket) == 'w');
         must(io_uring_wait_cqe(&ring, &done) == 0 && done->res == (int)WRITE_BYTES);
-        if (!writer->closes)
+        if (writer->how == HOW_RING)
                 (void)close(fd);
         /* The ring keeps the file for as long as it remembers the request. */
         io_uring_cqe_seen(&ring, done);
@@ -86,13 +133,13 @@ static void submit(const Foreign *writer, const Subject *subject)
 }
 
 /* The write begins when the step named by stage is next, and lands before the commit, if it comes to one. */
-static void case_run(Arena *arena, const Throttle *throttle, const char *stage, bool closes)
+static void case_run(Arena *arena, const Throttle *throttle, const char *stage, How how)
 {
         Subject *subject = subject_new(arena, "file", N_PIECES, PIECE_BYTES, 0);
         Writer context = {.throttle = throttle,
                           .path = subject->path,
                           .bytes = shared_memory(WRITE_BYTES),
-                          .closes = closes};
+                          .how = how};
         Foreign writer;
         Move move;
 
@@ -126,9 +173,11 @@ static void scenario(Arena *arena)
                 hazard_skip(arena, "%s", why);
                 return;
         }
-        case_run(arena, &throttle, "open", false);
-        case_run(arena, &throttle, "open", true);
-        case_run(arena, &throttle, "sample", true);
+        case_run(arena, &throttle, "open", HOW_RING);
+        case_run(arena, &throttle, "open", HOW_RING_CLOSED);
+        case_run(arena, &throttle, "sample", HOW_RING_CLOSED);
+        case_run(arena, &throttle, "open", HOW_RING_FIXED);
+        case_run(arena, &throttle, "sample", HOW_AIO);
 }
 
 int main(int argc, char **argv)
