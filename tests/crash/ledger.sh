@@ -4,6 +4,7 @@
 # the new one, and the new one from the moment at which it was said to be stored. With an fsync that lies it gets lost; else this
 # test would prove nothing.
 # LIMIT: 120
+# WHOLE: 900
 # ENGINES: no
 # ASAN: no
 # KERNEL: shutdown|[Ss]hutting down|[Ss]hut down|Please unmount|log I/O error|I/O error|[Mm]etadata I/O
