@@ -27,7 +27,7 @@ fio_run()
 {
         local status=0
 
-        FILES=$MNT/files/fio SEED=$1 fio "${@:2}" --output="$SCRATCH/fio" "$TESTS/soak/programs.fio" \
+        FILES=$MNT/files/fio SEED=$1 fio "${@:2}" --aux-path="$SCRATCH" --output="$SCRATCH/fio" "$TESTS/soak/programs.fio" \
                 >"$SCRATCH/fio.err" 2>&1 || status=$?
         ((status == 0)) && return
         cat "$SCRATCH/fio.err" "$SCRATCH/fio" >&2
