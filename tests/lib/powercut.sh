@@ -151,7 +151,7 @@ point_judge()
                 cat "$SCRATCH/checked"
                 status=1
         fi
-        umount "$MNT"
+        umount "$MNT" || fail "cannot be unmounted"
         fs_check "$image" || status=1
         return "$status"
 }
@@ -164,11 +164,12 @@ powercut_points()
 
         each=$N_STATIC
         [[ $which == early ]] || each=$((each + N_VERSIONS))
-        replay "$which" "$RAM/$name.record" "$SEED" "${@:3}" >"$RAM/cuts"
-        cp --sparse=always "$RAM/$name.base" "$RAM/state"
+        replay "$which" "$RAM/$name.record" "$SEED" "${@:3}" >"$RAM/cuts" || fail "no cuts"
+        cp --sparse=always "$RAM/$name.base" "$RAM/state" || fail "no room"
         rm -f "$RAM/state.at"
         while read -r after kind seed; do
-                replay cut "$RAM/$name.record" "$RAM/state" "$RAM/image" "$FS_BYTES" "$after" "$kind" "$seed"
+                replay cut "$RAM/$name.record" "$RAM/state" "$RAM/image" "$FS_BYTES" "$after" "$kind" "$seed" ||
+                        fail "no cut after request $after"
                 n_points=$((n_points + 1))
                 n_files=$((n_files + each))
                 point_judge "$name" "$RAM/image" "$kind" >"$SCRATCH/judged" && continue
@@ -183,6 +184,7 @@ powercut_points()
         rm "$RAM"/{state,state.at,cuts}
 }
 
+# In a condition, so nothing in it may rely on -e.
 # mutant_points NAME list|early [N]: is something lost without its protection, at one point at least? Stops at the first.
 mutant_points()
 {
