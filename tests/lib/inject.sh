@@ -49,7 +49,7 @@ files_renew()
         rm -f "$MNT"/*
         generation=$((generation + 1))
         for shape in whole mixed; do
-                fragment --files="$N_FILES" --size=$((500001)) --piece=32K --pattern="${PATTERN[$shape]}" \
+                fragment --files="$N_FILES" --size=$((500001)) --piece=8K --pattern="${PATTERN[$shape]}" \
                         --seed="$((generation * 2 + ${#shape} % 2))" --name="$shape$generation-" "$MNT"
                 FILES_LEFT[$shape]=$N_FILES
         done
