@@ -27,7 +27,7 @@ volume_make plain plain
 # A byte, without any engine. What is left of the list fails by itself, too, and no longer without the byte.
 for at in 0 59; do
         status=0
-        exerciser --seed="$at" --break-at="$at" --epochs=4 --threads=1 --length=60 "$SCRATCH/plain" >"$SCRATCH/byte-$at" || status=$?
+        exerciser --seed="$at" --break-at="$at" --epochs=8 --threads=2 --length=60 "$SCRATCH/plain" >"$SCRATCH/byte-$at" || status=$?
         ((status == 1)) || fail "a wrong byte: status $status"
         expect_loss "$SCRATCH/byte-$at" 3
 done
