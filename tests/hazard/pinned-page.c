@@ -8,7 +8,9 @@
  * page: the read is acknowledged, and its bytes are in no file.
  *
  * Pinned before the sample: only the lease sees it. Without it the exchange engine loses (the fault that pinned the page is
- * older than the cookie); SWAPEXT is saved by its second lease, which the mapping refuses.
+ * older than the cookie); SWAPEXT is saved by its second lease, which the mapping refuses. Where the bytes have landed
+ * after the copy, and the mapping is gone before the commit, that lease is granted, and both lose: a page that a device has put
+ * bytes into is dirty, but no stamp moves.
  *
  * Pinned after the sample: the fault moves ctime, so neither kernel call will accept, but SWAPEXT drops the page cache
  * before it looks at the cookie, and loses though it refuses. Our own look at the stamps just before cannot help when the
@@ -150,6 +152,20 @@ static void pinned_before(Arena *arena, const Throttle *throttle)
         stage_clear(arena, &stage, "a page pinned before the sample", "busy:open");
 }
 
+/* Pinned before the sample, landed and let go of after the copy. */
+static void pinned_until_copied(Arena *arena, const Throttle *throttle)
+{
+        Stage stage;
+
+        stage_set(arena, throttle, &stage);
+        must(foreign_ask(&stage.foreign, 'm') == 'm' && foreign_ask(&stage.foreign, 'p') == 'p');
+        (void)move_until(&stage.move, "commit");
+        throttle_lift(throttle);
+        must(foreign_ask(&stage.foreign, 'w') == 'w');
+        throttle_set(throttle);
+        stage_clear(arena, &stage, "a page pinned until after the copy", "busy:open");
+}
+
 /* Pinned between the last look at the stamps and the moment in which SWAPEXT gets the file's lock. */
 static void pinned_meanwhile(Arena *arena, const Throttle *throttle)
 {
@@ -197,6 +213,7 @@ static void scenario(Arena *arena)
                 return;
         }
         pinned_before(arena, &throttle);
+        pinned_until_copied(arena, &throttle);
         pinned_meanwhile(arena, &throttle);
 }
 
