@@ -6,7 +6,7 @@
 #
 # The order is random: SEED=N repeats one that was printed. STRESS_SECONDS=N, or MINUTES=N, for a longer time than 8 s.
 # ENGINES: exchange
-# LIMIT: 180
+# LIMIT: 240
 
 . "$(dirname "$0")/../lib/service.sh"
 test_begin "$@"
