@@ -57,6 +57,12 @@ retry()
         wait_until 60 "$@" 2>"$SCRATCH/retry.err" || fail "$*: $(cat "$SCRATCH/retry.err")"
 }
 
+# After a lazy umount it is still there, and cannot be read-only now if it was not, until the service has let go of it.
+mount_again()
+{
+        retry mount -t xfs "${@:2}" "${DEVICE[$1]}" "$SCRATCH/$1"
+}
+
 # New files in pieces, whose content and metadata are remembered.
 fragment_some()
 {
@@ -85,11 +91,11 @@ volume_step()
         N_DONE[$step]=$((${N_DONE[$step]:-0} + 1))
         case $step in
         mount)
-                volume_mount "$name"
+                mount_again "$name"
                 STATE_OF[$name]=rw
                 ;;
         mount-ro)
-                volume_mount "$name" --options ro
+                mount_again "$name" --options ro
                 STATE_OF[$name]=ro
                 ;;
         umount)
@@ -102,7 +108,7 @@ volume_step()
                 ;;
         bounce)
                 retry umount "$mount"
-                volume_mount "$name"
+                mount_again "$name"
                 ;;
         remount-rw)
                 mount --options remount,rw "$mount"
@@ -230,7 +236,7 @@ done
 thaw_volumes
 for name in "${VOLUMES[@]}"; do
         case ${STATE_OF[$name]} in
-        away) volume_mount "$name" ;;
+        away) mount_again "$name" ;;
         ro) mount --options remount,rw "$SCRATCH/$name" ;;
         esac
 done
