@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What the fuzzers have learned so far, once more: every file of every corpus through the parser that it was made for.
-# LIMIT: 60
+# LIMIT: 120
 # ENGINES: no
 
 . "$(dirname "$0")/../lib/scratch.sh"

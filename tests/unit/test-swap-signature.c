@@ -48,7 +48,8 @@ static void it_is_found_at_the_end_of_a_page_of_any_size(void **state)
 
 static void what_suspending_left_counts(void **state)
 {
-        _cleanup_close_ int suspended = file_with("S1SUSPEND", 4096), other = file_with("S1SUSPENDED", 4096 - 1);
+        _cleanup_close_ int suspended = file_with("S1SUSPEND", 4096),
+                            other = file_with("S1SUSPENDED", 4096 - 1);
 
         (void)state;
         assert_true(is_swap(suspended, FILE_BYTES));
