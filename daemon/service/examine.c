@@ -264,7 +264,7 @@ bool volume_may_be_gone(int error)
 {
         const TripKind kind = breaker_judge_error(error, false);
 
-        return kind == TRIP_DEVICE || kind == TRIP_SHUTDOWN;
+        return error == ENODEV || kind == TRIP_DEVICE || kind == TRIP_SHUTDOWN;
 }
 
 bool volume_is_gone(const FsVolume *fs, int error, VolumeVerdict *ret_verdict)

@@ -133,13 +133,13 @@ static int named_path_open(const char *named, struct stat *ret_status, char ret_
         return TAKE_FD(fd);
 }
 
-/* Is the disk broken, or is it on its way out? */
+/* Is the disk broken, or is it on its way out? After ENODEV nothing depends on it. */
 static void once_await_removal(const Once *once, const OnceVolume *volume, int error)
 {
         const uint64_t deadline_usec = clock_monotonic_usec() + REMOVAL_USEC;
 
-        while (volume_may_be_gone(error) && !disk_is_gone(volume->fs.device) && !once_stopped(once) &&
-               clock_monotonic_usec() < deadline_usec)
+        while (error != ENODEV && volume_may_be_gone(error) && !disk_is_gone(volume->fs.device) &&
+               !once_stopped(once) && clock_monotonic_usec() < deadline_usec)
                 once_wait(once, REMOVAL_LOOK_USEC);
 }
 

@@ -109,7 +109,8 @@ static const VolumeVerdict out_of_memory = {
         .text = "cannot look at it",
 };
 
-/* Before an error (positive) is judged: is the disk broken, or is it on its way out? Nothing is held. */
+/* Before an error (positive) is judged: is the disk broken, or is it on its way out? Nothing is held. An umount answers ENODEV, too, and
+ * ends the wait. */
 static void await_removal(Worker *worker, const WorkerVolume *volume, int error)
 {
         const uint64_t deadline_usec = clock_monotonic_usec() + REMOVAL_USEC;

@@ -183,7 +183,7 @@ echo "the first one again after $(elapsed_msec "$booted") ms"
 
 pause
 in_machine bash -c 'rm /srv/volume/*'
-in_machine fragment --size=64M --piece=64K --name=large /srv/volume
+in_machine fragment --size=32M --piece=64K --name=large /srv/volume
 in_machine sync --file-system /srv/volume
 in_machine filestate /srv/volume >"$SCRATCH/state-large"
 go_on
