@@ -4,7 +4,7 @@
 # service goes on, as the same process, with its other volume; says that the disk is gone; keeps nobody from unmounting
 # what is left, and forgets it then. Another disk that gets the same name and number is a volume like any other. The same
 # one, plugged in again, is what it was, goes on where it stopped, and no file on it has lost anything.
-# KERNELS: 6.1 6.12
+# KERNELS: 6.12
 # LIMIT: 600
 # KERNEL: sd[a-z]|dev 8:|XFS \(sda\)
 
