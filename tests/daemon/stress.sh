@@ -95,6 +95,8 @@ volume_step()
                 STATE_OF[$name]=rw
                 ;;
         mount-ro)
+                # The other mount of it would keep it as it is.
+                ! mountpoint --quiet "$SCRATCH/bound" || retry umount "$SCRATCH/bound"
                 mount_again "$name" --options ro
                 STATE_OF[$name]=ro
                 ;;
