@@ -74,7 +74,7 @@ static int scratch_holds(int fd, char letter)
         return 1;
 }
 
-/* Is what was preallocated still so? Before 6.9 SWAPEXT forgot it on volumes with a reverse-mapping tree: readers of such places
+/* Is what was preallocated still so? On 6.1 SWAPEXT forgets it where there is a reverse-mapping tree: readers of such places
  * saw what had been on the disk there (found on 6.1; tests/powercut). Returns 1, 0 or -errno. */
 static int scratch_keeps_unwritten(int fd)
 {

@@ -12,7 +12,7 @@
 #include <sys/ioctl.h>
 
 #include "base/number.h"
-#include "fs/protection.h"
+#include "base/protection.h"
 #include "fs/user_copy.h"
 
 typedef struct CommitRange {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/escape.h"
@@ -135,6 +136,13 @@ int options_parse(int argc, char *argv[], Options *ret)
 
         parsed.paths = argv + optind;
         parsed.n_paths = (size_t)(argc - optind);
+        /* With POSIXLY_CORRECT in the environment every option behind a PATH is one, too: a --dry-run there must not end with
+         * the PATH moved. */
+        if (strcmp(argv[optind - 1], "--") != 0)
+                for (size_t i = 0; i < parsed.n_paths; i++)
+                        if (parsed.paths[i][0] == '-')
+                                return usage("Options come before PATHs, and -- before such a PATH:",
+                                             parsed.paths[i]);
         r = check(&parsed);
         if (r < 0)
                 return r;

@@ -29,6 +29,7 @@ refused --check-config /tmp
 refused --check-config --once
 refused /tmp
 refused -x
+POSIXLY_CORRECT=1 refused --once /proc --dry-run
 refused --once --config="$SCRATCH/missing.conf" /
 refused --check-config --config="$SCRATCH/missing.conf"
 refused --once $'--\e[31mred\n'
@@ -40,6 +41,11 @@ for option in --once --all --dry-run --json --no-budget --check-config --config 
         grep -q -- "$option" "$OUT" || fail "--help does not know $option"
 done
 "$DEFRAGD" --version | grep -Eq '^defragd [0-9]+\.[0-9]+' || fail "--version"
+
+# A path like an option.
+mkdir "$SCRATCH/odd"
+touch "$SCRATCH/odd/--json"
+(cd "$SCRATCH/odd" && defrag 2 --json -- --json && expect_outcome "$SCRATCH/odd/--json" skipped)
 
 # A path that is not there.
 defrag 1 --json "$SCRATCH/missing"
