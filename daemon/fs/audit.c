@@ -9,11 +9,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/number.h"
+#include "base/protection.h"
 #include "facts/xfs.h"
 #include "fs/audit.h"
 #include "fs/copy.h"
 #include "fs/lease.h"
-#include "base/protection.h"
 
 /* What the copy adds after the donor's runs were counted: the blocks behind EOF, which setting the donor's size had freed. */
 #define RUNS_ADDED      1
@@ -70,7 +70,9 @@ static int look_quiet(EngineJob *job, TripKind *ret_kind)
         if (r != 0)
                 return r < 0 ? r : (int)AUDIT_DOUBTFUL;
         r = look(job, fd, true, ret_kind);
-        lease_release(fd);
+        /* Taken away because we stood still: somebody may have written meanwhile. */
+        if (lease_release(fd) != 0 && r == (int)AUDIT_WRONG)
+                r = (int)AUDIT_DOUBTFUL;
         return r;
 }
 
