@@ -292,39 +292,6 @@ static int once_relocate(Once *once, OnceVolume *volume, const Candidate *candid
         }
 }
 
-static void once_report(Once *once, const OnceVolume *volume, const Candidate *candidate,
-                        const RelocationResult *result)
-{
-        ReportFile file = once_volume_report(volume, candidate->path, candidate->id.inode);
-
-        file.engine = result->engine;
-        file.outcome = result->outcome;
-        file.reason = result->reason;
-        file.error = result->error;
-        file.extents_before = result->runs_before;
-        file.extents_after = result->runs_after;
-        file.bytes_moved = result->bytes_moved;
-        file.bytes_planned = result->bytes_planned;
-        file.bytes_shared = result->bytes_shared;
-        file.usec = result->usec;
-        report_file(&once->report, &file);
-}
-
-/* A file that is not opened: its volume has stopped, or it is excluded. */
-static void once_report_unopened(Once *once, const OnceVolume *volume, const Candidate *candidate,
-                                 bool excluded)
-{
-        ReportFile file = once_volume_report(volume, candidate->path, candidate->id.inode);
-
-        if (excluded) {
-                file.outcome = OUTCOME_SKIPPED;
-                file.reason = SKIP_EXCLUDED;
-                file.error = 0;
-        }
-        file.extents_before = file.extents_after = candidate->n_extents;
-        report_file(&once->report, &file);
-}
-
 static int once_put_off(Once *once, OnceVolume *volume, const Candidate *candidate,
                         const RelocationResult *first)
 {
@@ -354,11 +321,11 @@ static int once_visit(Once *once, OnceVolume *volume, const Candidate *candidate
         once->n_visited++;
         once_watch_mounts(once);
         if (inode_map_find(&volume->excluded, candidate->id.inode, &unused)) {
-                once_report_unopened(once, volume, candidate, true);
+                once_volume_say_unopened(volume, candidate, true);
                 return 0;
         }
         if (volume->stopped) {
-                once_report_unopened(once, volume, candidate, false);
+                once_volume_say_unopened(volume, candidate, false);
                 return 0;
         }
         r = once_relocate(once, volume, candidate, &result);
@@ -366,7 +333,7 @@ static int once_visit(Once *once, OnceVolume *volume, const Candidate *candidate
                 return r;
         if (result.outcome == OUTCOME_BUSY || result.outcome == OUTCOME_CHANGED)
                 return once_put_off(once, volume, candidate, &result);
-        once_report(once, volume, candidate, &result);
+        once_volume_say(volume, candidate, &result);
         return 0;
 }
 
@@ -381,14 +348,14 @@ static int once_revisit(Once *once, const Later *later)
                 once_wait(once, TAKE(once->owed_usec, 0));
         once_watch_mounts(once);
         if (later->volume->stopped || once_stopped(once)) {
-                once_report(once, later->volume, later->candidate, first);
+                once_volume_say(later->volume, later->candidate, first);
                 return 0;
         }
         r = once_relocate(once, later->volume, later->candidate, &result);
         if (r < 0)
                 return r;
         if (result.outcome == OUTCOME_CANCELLED && result.bytes_moved == 0) {
-                once_report(once, later->volume, later->candidate, first);
+                once_volume_say(later->volume, later->candidate, first);
                 return 0;
         }
         if (first->runs_before != 0) {
@@ -400,7 +367,7 @@ static int once_revisit(Once *once, const Later *later)
                 result.outcome = OUTCOME_MOVED;
         result.bytes_moved += first->bytes_moved;
         result.usec += first->usec;
-        once_report(once, later->volume, later->candidate, &result);
+        once_volume_say(later->volume, later->candidate, &result);
         return 0;
 }
 

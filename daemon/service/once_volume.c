@@ -144,3 +144,33 @@ ReportFile once_volume_report(const OnceVolume *volume, const char *path, uint64
                 .named = inode_map_find(&volume->named, inode, &unused),
         };
 }
+
+void once_volume_say(const OnceVolume *volume, const Candidate *candidate, const RelocationResult *result)
+{
+        ReportFile file = once_volume_report(volume, candidate->path, candidate->id.inode);
+
+        file.engine = result->engine;
+        file.outcome = result->outcome;
+        file.reason = result->reason;
+        file.error = result->error;
+        file.extents_before = result->runs_before;
+        file.extents_after = result->runs_after;
+        file.bytes_moved = result->bytes_moved;
+        file.bytes_planned = result->bytes_planned;
+        file.bytes_shared = result->bytes_shared;
+        file.usec = result->usec;
+        report_file(volume->report, &file);
+}
+
+void once_volume_say_unopened(const OnceVolume *volume, const Candidate *candidate, bool excluded)
+{
+        ReportFile file = once_volume_report(volume, candidate->path, candidate->id.inode);
+
+        if (excluded) {
+                file.outcome = OUTCOME_SKIPPED;
+                file.reason = SKIP_EXCLUDED;
+                file.error = 0;
+        }
+        file.extents_before = file.extents_after = candidate->n_extents;
+        report_file(volume->report, &file);
+}

@@ -59,3 +59,8 @@ bool once_volume_is_unsupported(const OnceVolume *volume);
 
 /* A line of the report that is filled in as far as the volume goes; the outcome is the volume's own when it has stopped. */
 ReportFile once_volume_report(const OnceVolume *volume, const char *path, uint64_t inode);
+
+/* Says what became of a file. */
+void once_volume_say(const OnceVolume *volume, const Candidate *candidate, const RelocationResult *result);
+/* The same of one that was not opened: it is excluded, or its volume has stopped. */
+void once_volume_say_unopened(const OnceVolume *volume, const Candidate *candidate, bool excluded);

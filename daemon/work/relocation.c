@@ -52,8 +52,6 @@ static const char *const stage_names[] = {
 };
 _Static_assert(ELEMENTS(stage_names) == STAGE_MAX_, "every stage has a name");
 
-#define N_PARENTS 1
-
 struct Relocation {
         FsVolume *volume;
         Copier *copier;
@@ -66,8 +64,7 @@ struct Relocation {
         Plan plan;
         size_t region;    /* index of the one in progress */
         FileFacts looked; /* the file when it was planned */
-        FileId parents[N_PARENTS];
-        int root_fd; /* locked, while a region is in progress */
+        int root_fd;      /* locked, while a region is in progress */
         EngineJob job;
         unsigned n_young, n_replans, n_conflicts;
         uint64_t owed_usec;   /* to be waited before the next region because of MaxRate= */
@@ -92,7 +89,6 @@ int relocation_new(FsVolume *volume, Copier *copier, const Candidate *candidate,
         relocation->options = options;
         relocation->limits = options->limits;
         relocation->policy = options->policy;
-        relocation->parents[0] = candidate->parent;
         relocation->root_fd = -EBADF;
         relocation->job.target_fd = relocation->job.donor_fd = -EBADF;
         relocation->start_usec = clock_monotonic_usec();
@@ -220,7 +216,7 @@ static bool relocation_prove_engine(Relocation *relocation, RelocationStep *ret_
         int error = 0;
 
         if (volume->engine ||
-            fs_volume_probe(volume, relocation->root_fd, relocation->parents, N_PARENTS, &error) == 0)
+            fs_volume_probe(volume, relocation->root_fd, &relocation->candidate->parent, 1, &error) == 0)
                 return true;
         log_debug("%s: no engine: %s", volume->uuid, error < 0 ? strerror(-error) : "a wrong answer");
         switch (-error) {
@@ -403,8 +399,8 @@ static void relocation_job_init(Relocation *relocation)
                 .volume = relocation->volume,
                 .root_fd = relocation->root_fd,
                 .target = relocation->candidate->id,
-                .parents = relocation->parents,
-                .n_parents = N_PARENTS,
+                .parents = &relocation->candidate->parent,
+                .n_parents = 1,
                 .limits = &relocation->limits,
                 .policy = &relocation->policy,
                 .looked = &relocation->looked,

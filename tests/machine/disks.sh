@@ -87,6 +87,12 @@ table()
 
 # --- a disk that fails ---
 
+# The breaker has stopped the volume; somebody has looked at it.
+clear_breaker()
+{
+        in_machine bash -ec 'rm /var/lib/defragd/stopped-*' || fail "the breaker has not stopped it"
+}
+
 if in_machine modprobe dm-flakey; then
         in_machine dmsetup create failing --table "0 $sectors linear $failing 0"
         in_machine mount /dev/mapper/failing /srv/failing
@@ -108,6 +114,7 @@ EOT
         table failing <<<"0 $sectors linear $failing 0"
         remount /dev/mapper/failing failing
         [[ $(in_machine filestate /srv/failing) == "$before" ]] || fail "something is not as before (read)"
+        clear_breaker
 
         # Reads are fine, writes fail.
         table failing <<<"0 $sectors flakey $failing 0 0 60 1 error_writes"
@@ -116,6 +123,7 @@ EOT
         table failing <<<"0 $sectors linear $failing 0"
         remount /dev/mapper/failing failing
         [[ $(in_machine filestate /srv/failing) == "$before" ]] || fail "something is not as before (write)"
+        clear_breaker
         # Nothing is in the way any more.
         defrag_in_machine 0 /srv/failing/file0000 /srv/failing/file0001
         (($(in_machine extents --total /srv/failing/file0000 /srv/failing/file0001) == 2)) || fail "not moved: $(cat "$OUT")"
