@@ -51,6 +51,8 @@ for when in early late; do
         volume_mount below
         attach
         expect_same files
+        # Somebody has looked at it.
+        rm "$STATE_DIRECTORY"/stopped-* || fail "the breaker has not stopped it"
 done
 defrag '0|75' --no-budget --json "$MNT"
 expect_same files

@@ -15,7 +15,10 @@ for round in 1 2; do
         n=0
         while kill -0 "$pid" 2>/dev/null; do
                 n=$((n + 1))
-                truncate --size=$((16000000 + n)) "$MNT/file0000"
+                # It opens without waiting, and so may meet a lease of ours (docs/SAFETY.md).
+                until truncate --size=$((16000000 + n)) "$MNT/file0000" 2>"$SCRATCH/refused"; do
+                        grep --quiet 'temporarily unavailable' "$SCRATCH/refused" || fail "$(cat "$SCRATCH/refused")"
+                done
                 xfs_io -c "fpunch $((n % 200 * 65536)) 64k" "$MNT/file0001"
                 printf 'line %d\n' "$n" >>"$MNT/file0002"
                 mv "$MNT/file0003" "$MNT/renamed" && mv "$MNT/renamed" "$MNT/file0003"
