@@ -194,21 +194,24 @@ quota_case()
         in_machine bash -euc '
                 mkdir "$1/user"
                 fragment --size=8M --piece=64K "$1/user"
+                head --bytes=32768 /dev/zero >"$1/user/small"
                 chown -R 1000:1000 "$1/user"' - "/srv/$1"
         quota "$1" "limit -u bhard=$((8192 + 64))k 1000"
         remount "$2" "$1" -o uquota
         used=$(quota "$1" 'quota -u -b -N -v 1000')
         # shellcheck disable=SC2016  # the machine's shell
         in_machine bash -uc '
-                setpriv --reuid=1000 --regid=1000 --clear-groups bash -c "
-                        cd $1/user
-                        until [[ -e /tmp/end ]]; do head --bytes=32768 /dev/zero >small || exit 1; done" &
+                user="cd $1/user; n=0
+                        until [[ -e /tmp/end || \$n == \$0 ]]; do head --bytes=32768 /dev/zero >small || exit 1; n=\$((n + 1)); done"
+                setpriv --reuid=1000 --regid=1000 --clear-groups bash -c "$user" 50 ||
+                        { echo "the user is at their limit already" >&2; exit 98; }
+                setpriv --reuid=1000 --regid=1000 --clear-groups bash -c "$user" 1000000 &
                 user=$!
                 status=0
                 defragd --once --json --config=/etc/defragd/defragd.conf "$1/user/file0000" || status=$?
                 touch /tmp/end
                 wait "$user" || { echo "the user met their limit" >&2; status=99; }
-                rm -f /tmp/end "$1/user/small"
+                rm -f /tmp/end
                 exit "$status"' - "/srv/$1" >"$OUT" 2>"$ERR" || fail "status $?: $(cat "$OUT" "$ERR")"
         expect_outcome "/srv/$1/user/file0000" "$3"
         [[ $(quota "$1" 'quota -u -b -N -v 1000') == "$used" ]] ||
