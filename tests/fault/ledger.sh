@@ -96,7 +96,7 @@ service_with()
 # What has been made ready is moved, or it is said why not.
 settled()
 {
-        lies_in_at_most $((n_files * 2)) "$MNT"/file* || logged 'Cannot store the ledger'
+        lies_in_at_most $((n_files * 2)) "$MNT"/file* || logged 'Cannot store the ledger|The ledger cannot be used'
 }
 
 n_files=0
@@ -106,6 +106,9 @@ one_service()
         fragment --files=2 --size=1M --name="file$n_files-" "$MNT"
         n_files=$((n_files + 2))
         remember files "$MNT"
+        # One of other volumes; what the last service has remembered is no matter here.
+        mkdir -p "$STATE"
+        part-ledger store "$STATE" 2
         service_start
         expect 20 settled
         service_is_alive || fail "$*: it has ended: $(cat "$ERR")"
@@ -149,6 +152,7 @@ status=0
 STATE_DIRECTORY=$STATE timeout 60 "$DEFRAGD" --config="$CONFIG" >"$OUT" 2>"$ERR" </dev/null || status=$?
 ((status == 1)) && logged 'Cannot prepare.*Input/output error' || fail "status $status: $(cat "$ERR")"
 
+part-ledger store "$STATE" 2
 # And everything that was left undone is done by one that nobody hinders.
 service_with --report=/dev/null
 service_start
