@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # An asynchronous direct write is on its way to a slow device; xfs_fsr copies the file, its old content, and swaps. Then the
 # write ends, successfully, in blocks that are no longer the file's.
+# LIMIT: 120
+# ENGINES: no
 
-. "$(dirname "$0")/loop.sh"
+. "$(dirname "$0")/../../lib/upstream.sh"
 need fio xfs_fsr
 volume_make -m rmapbt=1
 fragmented "$MNT/file" 16

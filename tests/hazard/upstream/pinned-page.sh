@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A program has the file mapped and a direct read from elsewhere into that mapping is in flight: its pages are pinned, and the device
 # will write to them. Somebody makes the kernel drop the file's page cache. The read ends, successfully, in pages that are nobody's.
+# LIMIT: 120
+# ENGINES: no
 
-. "$(dirname "$0")/loop.sh"
+. "$(dirname "$0")/../../lib/upstream.sh"
 need xfs_fsr
 program_make pinned-page
 total=0 lost=0

@@ -18,8 +18,10 @@
 #include <xfs/xfs.h>
 
 #define SIZE 16384
-#define must(condition) \
-        ((condition) ? (void)0 : (fprintf(stderr, "line %d: %s: %s\n", __LINE__, #condition, strerror(errno)), exit(1)))
+#define must(condition)                                                                                     \
+        ((condition)                                                                                        \
+                 ? (void)0                                                                                  \
+                 : (fprintf(stderr, "line %d: %s: %s\n", __LINE__, #condition, strerror(errno)), exit(1)))
 
 /* struct xfs_commit_range of the kernel's xfs_fs.h; Debian 12's headers are older. */
 struct commit {

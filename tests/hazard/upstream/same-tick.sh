@@ -1,8 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A write in the clock tick of the sample leaves the stamps as they are, and the commit accepts.
+# LIMIT: 120
+# ENGINES: no
 
-. "$(dirname "$0")/loop.sh"
+. "$(dirname "$0")/../../lib/upstream.sh"
 program_make same-tick
 volume_make -m rmapbt=1
 for how in swapext swapext-after-stat; do

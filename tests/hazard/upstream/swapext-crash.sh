@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # XFS_IOC_SWAPEXT on a volume without a reverse-mapping tree, the log reaches the disk, the power goes. Recovery does not get past the
 # record of the swap.
+# LIMIT: 120
+# ENGINES: no
+# KERNEL: [Ss]hutdown|[Ss]hutting down|shut down|[Cc]orruption|log mount|First 128 bytes|Unmount and run|recovery|rectify
 
-. "$(dirname "$0")/loop.sh"
+. "$(dirname "$0")/../../lib/upstream.sh"
 volume_make -m "rmapbt=${RMAPBT:-0}"
 fragmented "$MNT/file" "${EXTENTS:-64}"
 cp --reflink=never "$MNT/file" "$MNT/donor"

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# What the reproducers share: an XFS of their own. After ". loop.sh" a script runs as root in a sandbox (lib/sandbox.sh) that takes
+# What the reproducers in hazard/upstream share: an XFS of their own. From here on a script runs as root in a sandbox (lib/sandbox.sh) that takes
 # everything with it at the end.
 #
 #       volume_make [MKFS_OPTION...]    1 GiB, mounted at $MNT, its device is $DEVICE
 #       volume_make_exchange            the same with the exchange-range feature; fails where that cannot be had
-#       program_make NAME [OPTION...]   compiles NAME.c to $SCRATCH/NAME
+#       program_make NAME               compiles NAME.c to $SCRATCH/NAME, or finds it in $PROGRAMS
 #       fragmented FILE PIECES [BYTE]   pieces of 64 KiB of that byte, each an extent of its own
 #       throttle reads|writes           for members of a group the device does 1 KiB a second,
 #       throttled COMMAND...            which this becomes (to be called in the background),
@@ -22,9 +22,10 @@
 set -Eeuo pipefail
 export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
 HERE=$(cd "$(dirname "$0")" && pwd)
-BUILD=${BUILD:-$HERE/../../../build/release}
-. "$HERE/../../lib/sandbox.sh"
-in_sandbox || exec "$BASH" "$HERE/../../lib/sandbox.sh" "$BASH" "$0" "$@"
+LIB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+BUILD=${BUILD:-$LIB/../../build/release}
+. "$LIB/sandbox.sh"
+in_sandbox || exec "$BASH" "$LIB/sandbox.sh" "$BASH" "$0" "$@"
 trap 'echo "${0##*/}:$LINENO: failed: $BASH_COMMAND (status $?)" >&2' ERR
 MNT=$SCRATCH/mnt
 echo "# ${0##*/}, Linux $(uname -r), $(xfs_io -V)"
@@ -55,6 +56,11 @@ image_make()
 image_mount()
 {
         DEVICE=$(losetup --find --show "$SCRATCH/image")
+        # For the look at the kernel's log of tests/run, as in lib/scratch.sh.
+        if [[ ${SANDBOX_DEVICES:-} ]]; then
+                echo "${DEVICE#/dev/}" >>"$SANDBOX_DEVICES"
+                { echo "defragd-test: $SANDBOX_DEVICES has ${DEVICE#/dev/}" >/dev/kmsg; } 2>/dev/null || true
+        fi
         # It lives as long as it is open or mounted.
         exec {hold}<"$DEVICE"
         losetup --detach "$DEVICE"
@@ -79,20 +85,26 @@ volume_make_exchange()
 
 program_make()
 {
+        [[ ! -x ${PROGRAMS:-}/$1 ]] || { cp "$PROGRAMS/$1" "$SCRATCH" && return; }
         need cc
         [[ -e /usr/include/xfs/xfs.h ]] || cannot "needs xfslibs-dev"
-        cc -std=gnu17 -O2 -Wall -Wextra -D_GNU_SOURCE -o "$SCRATCH/$1" "$HERE/$1.c" "${@:2}"
+        cc -std=gnu17 -O2 -Wall -Wextra -D_GNU_SOURCE -o "$SCRATCH/$1" "$HERE/$1.c"
 }
 
 fragmented()
 {
-        local piece commands=()
+        local piece
 
-        for ((piece = 0; piece < $2; piece++)); do
-                commands+=(-c 'file 0' -c "pwrite -q -S ${3:-0x11} -b 64k $((piece * 64))k 64k"
-                        -c 'file 1' -c "pwrite -q -b 64k $((piece * 64))k 64k")
-        done
-        xfs_io -f -d -c "open -f -d $MNT/between" "${commands[@]}" "$1" >/dev/null
+        # From standard input: what is said with -c goes to each of the open files.
+        {
+                echo "open -f -d $MNT/between"
+                for ((piece = 0; piece < $2; piece++)); do
+                        echo "file 0"
+                        echo "pwrite -q -S ${3:-0x11} -b 64k $((piece * 64))k 64k"
+                        echo "file 1"
+                        echo "pwrite -q -b 64k $((piece * 64))k 64k"
+                done
+        } | xfs_io -f -d "$1" >/dev/null
         sync --file-system "$MNT"
 }
 
