@@ -13,7 +13,7 @@
 #       throttle_lift                   until then
 #       extents FILE                            how many it has
 #       touched FILE SECONDS                    waits until its ctime is not $stamp any more
-#       differs FILE OFFSET LENGTH BYTE         how many bytes there are not that byte
+#       differs FILE OFFSET LENGTH BYTE         how many bytes there are not that byte, in blocks of 4 KiB
 #       verdict LOST_BYTES ACKNOWLEDGED_BYTES
 #
 # They say what they saw and end with a line "LOST: ..." or "kept: ...". Either is status 0: it depends on the kernel. Status 77: it cannot be
@@ -153,10 +153,12 @@ touched()
         done
 }
 
+# What is on the disk, whatever the page cache has.
 differs()
 {
         head --bytes "$3" /dev/zero | tr '\0' "\\$(printf %03o "$4")" >"$SCRATCH/wanted"
-        { cmp --verbose --ignore-initial="$2:0" --bytes="$3" "$1" "$SCRATCH/wanted" || true; } | wc --lines
+        dd if="$1" of="$SCRATCH/found" iflag=direct,skip_bytes,count_bytes bs=64k skip="$2" count="$3" status=none
+        { cmp --verbose "$SCRATCH/found" "$SCRATCH/wanted" || true; } | wc --lines
 }
 
 verdict()

@@ -22,5 +22,4 @@ throttle_lift
 wait $!
 grep --only-matching 'err= *[0-9]*' "$SCRATCH/fio"
 sync --file-system "$MNT"
-echo 3 >/proc/sys/vm/drop_caches
 verdict "$(differs "$MNT/file" $((320 * 1024)) 65536 0xaa)" 65536

@@ -28,7 +28,6 @@ pinned()
         cat <&"$said" # until the program has ended
         exec {said}<&-
         sync --file-system "$MNT"
-        echo 3 >/proc/sys/vm/drop_caches
         n=$(differs "$MNT/file" 0 16384 0xaa)
         echo "$1: $line, $n of them are not in the file"
         total=$((total + 16384)) lost=$((lost + n))

@@ -38,7 +38,6 @@ of_halves "$MNT/donor"
 echo "$(unwritten "$MNT/file") preallocated extents before"
 xfs_io -c "swapext $MNT/donor" "$MNT/file"
 sync --file-system "$MNT"
-echo 3 >/proc/sys/vm/drop_caches
 echo "$(unwritten "$MNT/file") preallocated extents after"
 n_stale=0
 for ((piece = 0; piece < 16; piece++)); do
