@@ -303,9 +303,11 @@ void manager_on_ledger(Manager *manager, Reply *reply)
         } else if (reply->said != LEDGER_NONE) {
                 manager->budgets_lost = true;
                 manager->lost_day = manager_day();
-                manager_say_set_aside(manager, reply->said < 0 ? strerror(-reply->said)
-                                               : reply->text   ? reply->text
-                                                               : "damaged");
+                manager_say_set_aside(manager,
+                                      reply->said < 0 ? strerror(-reply->said)
+                                      : reply->text   ? reply->text
+                                                      : "damaged",
+                                      reply->said > 0);
         }
         manager_read_mounts(manager);
 }

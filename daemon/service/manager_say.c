@@ -281,8 +281,8 @@ void manager_say_unsharing(Manager *manager, const ServedVolume *volume, const R
                 return;
         (void)snprintf(inode, sizeof(inode), "inode %" PRIu64, reply->candidate.id.inode);
         record = record_new(LOG_NOTICE, JOURNAL_ID_FILE_UNSHARING,
-                            "%s: moving it takes up to %s of space that it shares so far", path ? path : inode,
-                            format_bytes(reply->result.bytes_shared, bytes));
+                            "%s: moving it takes up to %s of space that it shares so far",
+                            path ? path : inode, format_bytes(reply->result.bytes_shared, bytes));
         record_add(record, "DEFRAGD_VOLUME", "%s", volume->shown_path);
         record_add(record, "DEFRAGD_INODE", "%" PRIu64, reply->candidate.id.inode);
         if (path)
@@ -339,13 +339,13 @@ void manager_say_answers(Manager *manager, const ServedDisk *disk, uint64_t usec
         say(manager, record);
 }
 
-void manager_say_set_aside(Manager *manager, const char *text)
+void manager_say_set_aside(Manager *manager, const char *text, bool is_aside)
 {
         _cleanup_free_ char *shown = escape_text(text);
-        Record *record = record_new(LOG_WARNING, JOURNAL_ID_LEDGER_SET_ASIDE,
-                                    "The ledger cannot be used (%s): set aside, and today's DailyWrites= "
-                                    "counts as used up",
-                                    shown ? shown : "damaged");
+        Record *record =
+                record_new(LOG_WARNING, JOURNAL_ID_LEDGER_SET_ASIDE,
+                           "The ledger cannot be used (%s): %stoday's DailyWrites= counts as used up",
+                           shown ? shown : "damaged", is_aside ? "set aside, and " : "");
 
         record_add(record, "DEFRAGD_REASON", "%s", shown ? shown : "damaged");
         say(manager, record);

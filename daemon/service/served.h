@@ -272,7 +272,7 @@ void manager_say_swept(Manager *manager, const ServedVolume *volume, const Inven
 void manager_say_lost(Manager *manager);
 void manager_say_stuck(Manager *manager, const ServedDisk *disk, uint64_t usec);
 void manager_say_answers(Manager *manager, const ServedDisk *disk, uint64_t usec);
-void manager_say_set_aside(Manager *manager, const char *text);
+void manager_say_set_aside(Manager *manager, const char *text, bool is_aside);
 void manager_say_not_stored(Manager *manager, int error);
 /* One record for each volume on which something was done since the last call. */
 void manager_say_hour(Manager *manager);

@@ -103,10 +103,15 @@ int ledger_load(const char *directory, Ledger *ret, char **ret_what)
         if (dir_fd < 0)
                 return dir_fd;
         r = read_file(dir_fd, &text, &n_bytes, &why);
-        if (r < 0 || r == LEDGER_NONE)
+        if (r == -ENOMEM || r == LEDGER_NONE)
                 return r;
+        /* Whatever is in it, the next store must not take its place. */
+        if (r < 0) {
+                why = strerrordesc_np(-r);
+                r = LEDGER_DAMAGED;
+        }
         if (r == LEDGER_DAMAGED) {
-                what = strdup(why);
+                what = strdup(why ? why : "unreadable");
                 if (!what)
                         return -ENOMEM;
         } else {
