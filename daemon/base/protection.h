@@ -59,6 +59,9 @@
 #ifndef DEFRAGD_WITHOUT_RESERVE
 #define DEFRAGD_WITHOUT_RESERVE 0 /* FreeSpaceReserve= stays free */
 #endif
+#ifndef DEFRAGD_WITHOUT_QUOTA_ROOM
+#define DEFRAGD_WITHOUT_QUOTA_ROOM 0 /* owners near a quota limit are left alone */
+#endif
 #ifndef DEFRAGD_WITHOUT_NOTHING_HELD
 #define DEFRAGD_WITHOUT_NOTHING_HELD 0 /* no descriptor on the volume outlives a region */
 #endif

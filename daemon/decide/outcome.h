@@ -39,18 +39,18 @@ typedef enum Reason {
         SKIP_READ_ONLY,              /* the administrator mounted it so */
         SKIP_UNSUPPORTED_FILESYSTEM, /* no engine for this type */
         SKIP_NOT_A_FILE,             /* not a regular file */
-        SKIP_QUOTA,                  /* SWAPEXT under quota would need the owner's headroom */
+        SKIP_QUOTA,                  /* the owner is near a limit, or SWAPEXT under quota */
         SKIP_INODE_FORMAT,           /* SWAPEXT cannot fit the two inodes' forks into each other */
         SKIP_UNWRITTEN,      /* preallocated places, which SWAPEXT of this kernel would turn into data */
         SKIP_NO_ENGINE,      /* the probes found no engine that works on this volume */
         SKIP_CRASH_UNSAFE,   /* the only engine left could leave a volume that a crash makes unmountable */
         SKIP_NO_LEASES,      /* fs.leases-enable=0 */
         SKIP_DUPLICATE_UUID, /* two mounted volumes with one UUID */
-        SKIP_HIDDEN,         /* its mount point leads elsewhere: another mount covers it, or our private /tmp does */
-        SKIP_REMOVABLE,      /* removable or network-backed disk */
-        SKIP_COPY_ON_WRITE,  /* thin-provisioned disk, or one with a snapshot below */
-        SKIP_VANISHED,       /* deleted before we came to it */
-        SKIP_DRY_RUN,        /* would be worked on */
+        SKIP_HIDDEN, /* its mount point leads elsewhere: another mount covers it, or our private /tmp does */
+        SKIP_REMOVABLE,     /* removable or network-backed disk */
+        SKIP_COPY_ON_WRITE, /* thin-provisioned disk, or one with a snapshot below */
+        SKIP_VANISHED,      /* deleted before we came to it */
+        SKIP_DRY_RUN,       /* would be worked on */
         /* of OUTCOME_CHANGED and OUTCOME_BUSY */
         CHANGED_WRITTEN, /* the kernel refused the commit, or a stamp moved */
         CHANGED_CLOCK,   /* the wall clock was set meanwhile */

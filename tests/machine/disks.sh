@@ -4,6 +4,7 @@
 # file failed, and is what it was. Thin pools and snapshots: left alone unless their section says otherwise. Quota: a
 # user near the limit does not notice, SWAPEXT is not used. Realtime files are left alone.
 # KERNELS: 6.1 6.12
+# MUTANTS: QUOTA_ROOM
 # LIMIT: 400
 # KERNEL: dm-[0-9]
 
@@ -40,6 +41,7 @@ image realtime "$ENGINE" -m reflink=0,rmapbt=0 -d rtinherit=1 -r "rtdev=$SCRATCH
 tree=$SCRATCH/programs.tree
 mkdir "$tree"
 cp --dereference /usr/sbin/xfs_quota "$tree"
+cp "$BUILD/mutants/QUOTA_ROOM/defragd" "$tree/without-quota-room"
 ldd /usr/sbin/xfs_quota | awk '$3 ~ "/lib(edit|bsd|md|tinfo)" { print $3 }' |
         xargs cp --dereference --target-directory="$tree"
 image_make "$tree" "$SCRATCH/programs" 64M
@@ -184,47 +186,67 @@ quota()
         in_machine env LD_LIBRARY_PATH=/srv/programs /srv/programs/xfs_quota -x -c "$2" "/srv/$1"
 }
 
-# quota_case NAME DEVICE OUTCOME: a user with 64 KiB left writes 32 of them over and over while a file of theirs is moved.
-quota_case()
+# quota_run PATH PROGRAM: defragd on a file of a user who has 64 KiB left and writes 32 of them over and over meanwhile. Status 99 when
+# they met their limit.
+quota_run()
 {
-        local used
-
-        in_machine mount -o uquota "$2" "/srv/$1"
-        # shellcheck disable=SC2016  # the machine's shell
-        in_machine bash -euc '
-                mkdir "$1/user"
-                fragment --size=8M --piece=64K "$1/user"
-                head --bytes=32768 /dev/zero >"$1/user/small"
-                chown -R 1000:1000 "$1/user"' - "/srv/$1"
-        quota "$1" "limit -u bhard=$((8192 + 64))k 1000"
-        remount "$2" "$1" -o uquota
-        used=$(quota "$1" 'quota -u -b -N -v 1000')
         # shellcheck disable=SC2016  # the machine's shell
         in_machine bash -uc '
-                user="cd $1/user; n=0
+                user="cd $(dirname "$1"); n=0
                         until [[ -e /tmp/end || \$n == \$0 ]]; do head --bytes=32768 /dev/zero >small || exit 1; n=\$((n + 1)); done"
                 setpriv --reuid=1000 --regid=1000 --clear-groups bash -c "$user" 50 ||
                         { echo "the user is at their limit already" >&2; exit 98; }
                 setpriv --reuid=1000 --regid=1000 --clear-groups bash -c "$user" 1000000 &
                 user=$!
                 status=0
-                defragd --once --json --config=/etc/defragd/defragd.conf "$1/user/file0000" || status=$?
+                "$2" --once --json --config=/etc/defragd/defragd.conf "$1" || status=$?
                 touch /tmp/end
-                wait "$user" || { echo "the user met their limit" >&2; status=99; }
+                wait "$user" || status=99
                 rm -f /tmp/end
-                exit "$status"' - "/srv/$1" >"$OUT" 2>"$ERR" || fail "status $?: $(cat "$OUT" "$ERR")"
-        expect_outcome "/srv/$1/user/file0000" "$3"
-        [[ $(quota "$1" 'quota -u -b -N -v 1000') == "$used" ]] ||
-                fail "the user has more than before: $used; $(quota "$1" 'quota -u -b -N -v 1000')"
+                exit "$status"' - "$1" "$2" >"$OUT" 2>"$ERR"
+}
+
+# quota_begin NAME DEVICE
+quota_begin()
+{
+        in_machine mount -o uquota "$2" "/srv/$1"
+        # shellcheck disable=SC2016  # the machine's shell
+        in_machine bash -euc '
+                mkdir "$1/user"
+                fragment --files=2 --size=8M --piece=64K "$1/user"
+                head --bytes=32768 /dev/zero >"$1/user/small"
+                chown -R 1000:1000 "$1/user"' - "/srv/$1"
+        quota "$1" "limit -u bhard=$((16384 + 64))k 1000"
+        remount "$2" "$1" -o uquota
         # There is a limit.
         in_machine setpriv --reuid=1000 --regid=1000 --clear-groups bash -c "head --bytes=1M /dev/zero >/srv/$1/user/small" \
                 2>"$ERR" && fail "there is no limit"
         grep -q 'quota exceeded' "$ERR" || fail "$(cat "$ERR")"
-        in_machine umount "/srv/$1"
 }
 
-[[ $ENGINE == plain ]] || quota_case limited "$limited" moved
-quota_case unlimited "$unlimited" skipped:quota
+quota_used()
+{
+        quota "$1" 'quota -u -b -N -v 1000' | awk '{ print $2 }'
+}
+
+for name in limited unlimited; do
+        [[ $name == unlimited || $ENGINE == exchange ]] || continue
+        quota_begin "$name" "${!name}"
+        quota_run "/srv/$name/user/file0000" defragd || fail "status $?: $(cat "$OUT" "$ERR")"
+        expect_outcome "/srv/$name/user/file0000" skipped:quota
+        if [[ $name == limited ]]; then
+                status=0
+                quota_run "/srv/$name/user/file0000" /srv/programs/without-quota-room || status=$?
+                ((status == 99)) || fail "without QUOTA_ROOM: status $status: $(cat "$OUT" "$ERR")"
+                # With room enough it is moved, and the user has as much as before.
+                quota "$name" "limit -u bhard=$((16384 + 65536))k 1000"
+                used=$(quota_used "$name")
+                defrag_in_machine 0 "/srv/$name/user/file0001"
+                expect_outcome "/srv/$name/user/file0001" moved
+                [[ $(quota_used "$name") == "$used" ]] || fail "the user has $(quota_used "$name"), not $used"
+        fi
+        in_machine umount "/srv/$name"
+done
 done_after "quota"
 
 # --- realtime ---

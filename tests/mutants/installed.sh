@@ -38,7 +38,7 @@ while read -ra objects; do
         done
         [[ $name != @(installed|protected) ]] || continue
         ((n_different > 0)) || fail "$name: the mutant is what is installed"
-        grep --quiet --word-regexp "MUTANTS:.*\<$name" "$TESTS"/hazard/*.c "$TESTS"/{cli,fs,daemon}/*.sh ||
+        grep --quiet --word-regexp "MUTANTS:.*\<$name" "$TESTS"/hazard/*.c "$TESTS"/{cli,fs,daemon,crash,powercut,machine}/*.sh ||
                 fail "$name: no test has to fail without it"
         echo "$name: $n_different of $((${#objects[@]} - 1)) objects differ"
 done <"$BUILD/mutants/objects"
