@@ -111,8 +111,8 @@
 #define DEFRAGD_WITHOUT_ESCAPE 0 /* what is shown of a name is printable UTF-8 */
 #endif
 #ifndef DEFRAGD_WITHOUT_AUDIT
-#define DEFRAGD_WITHOUT_AUDIT 0 /* what was committed is looked at, and the volume stops if it is not what it should be */
+#define DEFRAGD_WITHOUT_AUDIT 0 /* a look at what was committed, and the breaker */
 #endif
 #ifndef DEFRAGD_WITHOUT_KEEPS_UNWRITTEN
-#define DEFRAGD_WITHOUT_KEEPS_UNWRITTEN 0 /* preallocated places are moved only where the kernel keeps them so */
+#define DEFRAGD_WITHOUT_KEEPS_UNWRITTEN 0 /* preallocated stays so, or is not moved */
 #endif

@@ -26,9 +26,9 @@
 #include "work/watch.h"
 
 /* How long a slice of a sweep may take, with the volume's root directory open: an umount meanwhile fails. */
-#define SLICE_USEC        (50 * UINT64_C(1000))
+#define SLICE_USEC       (50 * UINT64_C(1000))
 /* Buffers and ring stay for the next file if it comes soon: making them anew takes a millisecond, keeping them four mebibytes. */
-#define COPIER_IDLE_USEC  (5 * USEC_PER_SEC)
+#define COPIER_IDLE_USEC (5 * USEC_PER_SEC)
 
 typedef struct WorkerVolume {
         struct WorkerVolume *next;

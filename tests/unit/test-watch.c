@@ -740,7 +740,8 @@ static void a_table_does_what_a_list_would(void **state)
                 assert_int_equal(watch_table_next_usec(table), model_next(&model));
                 assert_int_equal(watch_table_has(table, fsid, id), model_find(&model, fsid, id) != SIZE_MAX);
                 for (size_t i = 0; i < model.n_items && round % 16 == 0; i++)
-                        assert_true(watch_table_has(table, model.items[i].file.fsid, model.items[i].file.id));
+                        assert_true(
+                                watch_table_has(table, model.items[i].file.fsid, model.items[i].file.id));
                 n_full += model.n_items == MODEL_MAX;
         }
         assert_true(n_full > 0);
