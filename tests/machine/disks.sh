@@ -5,6 +5,7 @@
 # user near the limit does not notice, SWAPEXT is not used. Realtime files are left alone.
 # KERNELS: 6.1 6.12
 # MUTANTS: QUOTA_ROOM
+# SAMPLE: no
 # LIMIT: 400
 # KERNEL: dm-[0-9]
 

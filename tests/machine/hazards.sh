@@ -6,6 +6,7 @@
 # A file has to be left alone for two seconds there before it is moved, so most of a run is waiting: programs that do not
 # race with the clock run beside each other, each on volumes of its own. $WHOLE: those that wait for minutes, too.
 # KERNELS: 6.12
+# SAMPLE: no
 # LIMIT: 900
 # WHOLE: 2400
 
