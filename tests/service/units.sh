@@ -83,5 +83,5 @@ while read -r id; do
         (($(sed '1,/^$/d' "$OUT" | wc -w) >= 20)) || fail "hardly a word about $id"
 done <"$SCRATCH/ids"
 fields=$(grep -o '@[^@ ]*@' "$TREE/usr/lib/systemd/catalog/defragd.catalog" | sort -u |
-        grep -Evx '@(DEFRAGD_(VOLUME|PATH|INODE|ENGINE|OUTCOME|REASON|EXTENTS_(BEFORE|AFTER)|BYTES|USEC)|CONFIG_(FILE|LINE))@' || true)
+        grep -Evx '@(DEFRAGD_(VOLUME|PATH|INODE|ENGINE|OUTCOME|REASON|EXTENTS_(BEFORE|AFTER)|BYTES|USEC|UUID|STEP|REGION|STOP_FILE)|CONFIG_(FILE|LINE))@' || true)
 [[ ! $fields ]] || fail "unknown fields: $fields"
