@@ -142,6 +142,8 @@ injected()
                 shift
         done
         (($# == 0)) || files+=("${@:2}")
+        # The breaker remembers the errors of the last run.
+        rm -f "$STATE_DIRECTORY"/stopped-*
         status=0
         timeout --kill-after=5 60 inject --from="$MNT" --report="$SCRATCH/report" "${OPTIONS[@]}" "${RUN[@]}" \
                 "$DEFRAGD" --once --config="$CONFIG" --no-budget --json "${files[@]}" \
