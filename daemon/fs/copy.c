@@ -279,6 +279,9 @@ static int slot_finished(Copier *copier, Slot *slot, bool verify)
         uint32_t wanted = request->kind == COPY_WRITE ? piece->bytes : piece->source_bytes;
         int r;
 
+        /* Of a device mapper's disk that fails Linux 6.1 tells a ring to try again; pread(2) tells what is wrong. */
+        if (request->result == -EAGAIN)
+                request_finish(request, 0, wanted, copier->align_bytes);
         if (request->result >= 0 && (uint32_t)request->result < wanted)
                 request_finish(request, (uint32_t)request->result, wanted, copier->align_bytes);
         if (request->result < 0)

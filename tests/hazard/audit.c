@@ -86,7 +86,14 @@ static void wrong_on_device(Arena *arena, int device_fd, size_t offset, Opener o
         off_t at;
 
         move_begin(arena, subject, &move);
-        must(move_until(&move, "audit"));
+        /* The free space may be in pieces just now. */
+        for (unsigned tries = 0; !move_until(&move, "audit"); tries++) {
+                must(tries < 5);
+                hazard_note(arena, "%s: %s before the commit", what,
+                            outcome_name(relocation_result(move.relocation)->outcome));
+                move_end(&move);
+                move_begin(arena, subject, &move);
+        }
         if (opener != NOBODY)
                 other_fd =
                         open(subject->path, (opener == READER ? O_RDONLY | O_NOATIME : O_RDWR) | O_CLOEXEC);

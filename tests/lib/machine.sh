@@ -222,13 +222,42 @@ machine_has_started()
         [[ -e $SCRATCH/console ]] || ! kill -0 "$machine_pid" 2>/dev/null
 }
 
+# The emulator now and then trips over code that the kernel changes while it boots ("Oops: int3"): what ends like that before it is up is begun
+# anew.
+MACHINE_BOOT_TRIES=3
+
+# machine_start DIRECTORY QEMU_ARGUMENT...: fails when it does not come up.
+machine_start()
+{
+        local directory=$1 hold
+
+        rm -f "$SCRATCH/console" "$SCRATCH"/agent.{in,out}
+        mkfifo "$SCRATCH"/agent.{in,out}
+        # The processor as it is: told to leave the virtualization out (svm=off), qemu 7.2 let the machine's kernel get the
+        # paths in mountinfo wrong. So the module that it would load is left out instead.
+        TMPDIR=$SCRATCH qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 1024 -nodefaults -no-user-config \
+                -display none -no-reboot -kernel "$directory/vmlinuz" -initrd "$SCRATCH/initramfs" \
+                -append "${MACHINE_APPEND[*]}" \
+                "${@:2}" "${MACHINE_DEVICES[@]}" -device virtio-serial-pci -chardev "pipe,id=agent,path=$SCRATCH/agent" \
+                -device virtserialport,chardev=agent \
+                -chardev "file,id=console,path=$SCRATCH/console" -serial chardev:console </dev/null &
+        machine_pid=$!
+        # Reading ends when the machine does; writing never gives a signal.
+        # shellcheck disable=SC2094  # that is what pipes are for
+        exec {hold}<>"$SCRATCH/agent.out" {MACHINE_FROM}<"$SCRATCH/agent.out" {MACHINE_TO}<>"$SCRATCH/agent.in"
+        wait_until 30 machine_has_started || fail "qemu does not start"
+        exec {hold}>&-
+        # In a shell of its own, whose end is not ours.
+        (machine_answer "$MACHINE_BOOT_LIMIT")
+}
+
 # machine_boot KERNEL [DISK_IMAGE...]: a machine that is up; the images are its /dev/vdd, /dev/vde, ... Of one that is given
 # as "DISK_IMAGE>RECORD" all writes and flushes are recorded (tools/replay.c). What else it is to have stands in MACHINE_DEVICES, as
 # qemu's arguments.
 MACHINE_DEVICES=()
 machine_boot()
 {
-        local kernel=$1 directory=$KERNELS_DIRECTORY/$1 disks=() image hold start=${EPOCHREALTIME/./} n=0 failed record
+        local kernel=$1 directory=$KERNELS_DIRECTORY/$1 disks=() image start=${EPOCHREALTIME/./} n=0 try failed record
 
         [[ -e $SCRATCH/initramfs ]] || machine_initramfs "$kernel"
         [[ -e $SCRATCH/additions ]] || machine_additions
@@ -247,23 +276,14 @@ machine_boot()
                 disks+=(-device "virtio-blk-pci,drive=disk$n")
                 n=$((n + 1))
         done
-        rm -f "$SCRATCH/console" "$SCRATCH"/agent.{in,out}
-        mkfifo "$SCRATCH"/agent.{in,out}
-        # The processor as it is: told to leave the virtualization out (svm=off), qemu 7.2 let the machine's kernel get the
-        # paths in mountinfo wrong. So the module that it would load is left out instead.
-        TMPDIR=$SCRATCH qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 1024 -nodefaults -no-user-config \
-                -display none -no-reboot -kernel "$directory/vmlinuz" -initrd "$SCRATCH/initramfs" \
-                -append "${MACHINE_APPEND[*]}" \
-                "${disks[@]}" "${MACHINE_DEVICES[@]}" -device virtio-serial-pci -chardev "pipe,id=agent,path=$SCRATCH/agent" \
-                -device virtserialport,chardev=agent \
-                -chardev "file,id=console,path=$SCRATCH/console" -serial chardev:console </dev/null &
-        machine_pid=$!
-        # Reading ends when the machine does; writing never gives a signal.
-        # shellcheck disable=SC2094  # that is what pipes are for
-        exec {hold}<>"$SCRATCH/agent.out" {MACHINE_FROM}<"$SCRATCH/agent.out" {MACHINE_TO}<>"$SCRATCH/agent.in"
-        wait_until 30 machine_has_started || fail "qemu does not start"
-        exec {hold}>&-
-        machine_answer "$MACHINE_BOOT_LIMIT"
+        for ((try = 1; ; try++)); do
+                machine_start "$directory" "${disks[@]}" && break
+                ((try < MACHINE_BOOT_TRIES)) && grep --quiet 'Oops\|Kernel panic' "$SCRATCH/console" || exit 1
+                echo "its kernel has crashed while it booted: once more"
+                kill -KILL "$machine_pid" 2>/dev/null || true
+                wait "$machine_pid" || true
+                exec {MACHINE_FROM}<&- {MACHINE_TO}>&-
+        done
         # A bed that is broken must not pass for a defragd that is.
         failed=$(in_machine systemctl --failed --no-legend --plain)
         [[ ! $failed ]] || fail "the machine does not boot well: $failed"
