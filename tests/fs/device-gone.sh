@@ -3,6 +3,7 @@
 #
 # The device goes in the middle of the work: every read and write on it fails from one moment to the next. It ends by itself, says so,
 # and what the owner had on stable storage is there when the device comes back.
+# ASAN: no
 # LIMIT: 120
 # KERNEL: shutdown|[Ss]hutting down|shut down|Please unmount|I/O [Ee]rror|I/O error|[Mm]etadata I/O|Unmount and run|[Ll]og I/O
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The service's sweep finds exactly the fragmented files of a volume with their names, in whatever slices, and holds nothing
 # between two of them.
+# ASAN: no
 # LIMIT: 90
 # ENGINES: no
 # KERNEL: Metadata (CRC error|corruption) detected at xfs_dir3|First 128 bytes of corrupted|metadata I/O error in "xfs_da_read_buf|User initiated shutdown|Log I/O Error .*xfs_fs_goingdown|Unmount and run xfs_repair

@@ -3,6 +3,7 @@
 #
 # What the owner or the kind of a file forbids: setuid and capabilities where the engine strips them, programs, files that do not want
 # it. Whatever else is allowed, nothing of these changes, not even where it lies.
+# ASAN: no
 # LIMIT: 60
 # MUTANTS: PRIVILEGED EXECUTABLES NODEFRAG OPTED_OUT
 

@@ -3,6 +3,7 @@
 #
 # While it waits, the volume is unmounted and another one is mounted from the same device, with files of the same numbers: a disk was
 # replaced. It is not the volume that was meant, and nothing on it is touched.
+# ASAN: no
 # LIMIT: 60
 # MUTANTS: UUID
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # FreeSpaceReserve= stays free, 5 % of the volume unless it says otherwise, though there is room for any single file.
+# ASAN: no
 # LIMIT: 60
 # MUTANTS: RESERVE
 

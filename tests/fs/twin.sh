@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # Two mounted volumes with one UUID, a copy beside its original: nobody can say which one was meant, so both are left alone.
+# ASAN: no
 # LIMIT: 60
 # ENGINES: exchange
 # MUTANTS: TWIN

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # An administrator's umount and remount,ro succeed while files are moved, at worst after a moment; what was moved
 # until then stays moved.
+# ASAN: no
 # LIMIT: 90
 
 . "$(dirname "$0")/../lib/scratch.sh"

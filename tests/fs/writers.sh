@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Programs that never stop writing, of four kinds, some of which keep the file open and some of which open it again
 # and again, get back every byte.
+# ASAN: no
 # LIMIT: 120
 
 . "$(dirname "$0")/../lib/scratch.sh"
