@@ -5,6 +5,7 @@
 # what is left, and forgets it then. Another disk that gets the same name and number is a volume like any other. The same
 # one, plugged in again, is what it was, goes on where it stopped, and no file on it has lost anything.
 # KERNELS: 6.12
+# SAMPLE: no
 # LIMIT: 600
 # KERNEL: sd[a-z]|dev 8:|XFS \(sda\)
 
