@@ -125,6 +125,8 @@ disk_work()
                 fi
                 umount /srv/volume
                 # 75: what is written meanwhile is not moved, and that is no failure.
+                # Of a mutant the breaker may have seen what it did.
+                [[ $2 != /srv/mutants/* || $status != 1 ]] || status=0
                 exit $((status == 75 ? 0 : status))' - "$2" "$4" "${5:-}" "$FS_BYTES" "$FS_TYPE" >"$OUT" 2>"$ERR" ||
                 fail "$name: $(cat "$OUT" "$ERR")"
         (($(said .moved) >= $3)) || fail "$name: $(cat "$OUT" "$ERR")"
