@@ -47,6 +47,9 @@
 #ifndef DEFRAGD_WITHOUT_SHARED_WALLS
 #define DEFRAGD_WITHOUT_SHARED_WALLS 0 /* shared extents are not moved */
 #endif
+#ifndef DEFRAGD_WITHOUT_CLONED_MEANWHILE
+#define DEFRAGD_WITHOUT_CLONED_MEANWHILE 0 /* no commit when more is shared than was planned */
+#endif
 #ifndef DEFRAGD_WITHOUT_SAME_MAP
 #define DEFRAGD_WITHOUT_SAME_MAP 0 /* the donor has blocks exactly where the target has some */
 #endif

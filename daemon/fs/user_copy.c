@@ -137,36 +137,51 @@ static int sample_quiet(EngineJob *job, const XfsCommit *commit)
         return r;
 }
 
+/* More is shared than the plan was allowed to unshare, and than it was said to cost: nothing where sharing is a wall. */
+static bool shares_more_than_planned(const EngineJob *job, const ExtentMap *map)
+{
+        uint64_t shared_bytes = 0;
+
+        for (size_t i = 0; i < map->n_extents; i++)
+                if (map->extents[i].shared)
+                        shared_bytes += map->extents[i].length;
+        return shared_bytes > job->region.shared_bytes;
+}
+
+/* The map that the job is about: of the region, or of all of a file that moves as a whole. */
+static int job_map_read(const EngineJob *job, bool sync, ExtentMap *ret)
+{
+        const bool whole = job->limits->whole_file;
+
+        return extent_map_read(job->target_fd, whole ? 0 : job->region.offset,
+                               whole ? UINT64_MAX : job->region.length, sync, EXTENT_MAP_MAX, ret);
+}
+
 /* The plan was made of an older map: is this still the region that it meant? */
 static bool region_is_as_planned(const EngineJob *job)
 {
-        uint64_t bytes = 0, shared_bytes = 0;
+        uint64_t bytes = 0;
 
-        if (!job->map.complete || extent_map_any_unplaced(&job->map))
+        if (!job->map.complete || extent_map_any_unplaced(&job->map) ||
+            shares_more_than_planned(job, &job->map))
                 return false;
-        for (size_t i = 0; i < job->map.n_extents; i++) {
-                if (job->map.extents[i].shared)
-                        shared_bytes += job->map.extents[i].length;
+        for (size_t i = 0; i < job->map.n_extents; i++)
                 bytes += job->map.extents[i].length;
-        }
-        /* More than it was said to cost, which is nothing where sharing is a wall. */
-        if (shared_bytes > job->region.shared_bytes)
-                return false;
         return bytes >= job->region.bytes && extent_map_runs(&job->map) >= job->region.n_runs;
 }
 
-/* Behind EOF does not count: nobody can read there, and whole files are exchanged only up to it. */
+/* Behind EOF, too: nobody can read there yet, but preallocation that is no longer marked as such is another map. */
 static bool has_unwritten(const EngineJob *job)
 {
         for (size_t i = 0; i < job->map.n_extents; i++)
-                if (job->map.extents[i].unwritten && job->map.extents[i].logical < job->sampled.size_bytes)
+                if (job->map.extents[i].unwritten)
                         return true;
         return false;
 }
 
 int user_copy_sample(EngineJob *job, const XfsCommit *commit)
 {
-        bool whole = commit->engine->whole_file, kept;
+        bool kept;
         int r;
 
         r = lease_take_write(job->target_fd);
@@ -183,9 +198,7 @@ int user_copy_sample(EngineJob *job, const XfsCommit *commit)
 
         /* What was dirty at the sample has to be on the device before it is read from there. Whoever writes from here on
          * moves ctime. */
-        r = extent_map_read(job->target_fd, whole ? 0 : job->region.offset,
-                            whole ? UINT64_MAX : job->region.length, PROTECTED_BY(FLUSH), EXTENT_MAP_MAX,
-                            &job->map);
+        r = job_map_read(job, PROTECTED_BY(FLUSH), &job->map);
         if (r < 0)
                 return r;
         if (job->sampled.size_bytes != job->looked->size_bytes || !region_is_as_planned(job))
@@ -330,6 +343,21 @@ static int commit_refused(EngineJob *job, int error)
         return verdict_of_error(job, error);
 }
 
+/* To be cloned moves no stamp of a file, so the kernel's check does not see it, and the commit would give the file a copy of its
+ * own. Returns 0, ENGINE_CHANGED, -errno. */
+static int check_sharing(EngineJob *job)
+{
+        _cleanup_(extent_map_done) ExtentMap now = {0};
+        int r;
+
+        if (!PROTECTED_BY(CLONED_MEANWHILE))
+                return 0;
+        r = job_map_read(job, false, &now);
+        if (r < 0)
+                return r;
+        return shares_more_than_planned(job, &now) ? verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN) : 0;
+}
+
 static int commit_checked(EngineJob *job, const XfsCommit *commit)
 {
         FileFacts now = job->sampled;
@@ -346,6 +374,9 @@ static int commit_checked(EngineJob *job, const XfsCommit *commit)
         }
         if (!file_facts_same(&job->sampled, &now))
                 return verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN);
+        r = check_sharing(job);
+        if (r != 0)
+                return r;
         if (PROTECTED_BY(CLOCK_STEP) &&
             llabs(clock_offset_nsec() - job->clock_offset_nsec) > CLOCK_STEP_NSEC)
                 return verdict(job, ENGINE_CHANGED, CHANGED_CLOCK);
