@@ -69,6 +69,17 @@ static const char *name_at(const char *const *names, size_t n_names, size_t inde
         return index < n_names && names[index] ? names[index] : "unknown";
 }
 
+bool outcome_is_graver(Outcome outcome, Outcome than)
+{
+        static const uint8_t weight[] = {
+                [OUTCOME_MOVED] = 0, [OUTCOME_OPTIMAL] = 1,  [OUTCOME_SKIPPED] = 2,   [OUTCOME_CHANGED] = 3,
+                [OUTCOME_BUSY] = 4,  [OUTCOME_NO_SPACE] = 5, [OUTCOME_CANCELLED] = 6, [OUTCOME_FAILED] = 7,
+        };
+        static_assert(ELEMENTS(weight) == OUTCOME_MAX_, "an outcome has no weight");
+
+        return weight[outcome] > weight[than];
+}
+
 const char *outcome_name(Outcome outcome)
 {
         return name_at(outcome_names, ELEMENTS(outcome_names), (size_t)outcome);

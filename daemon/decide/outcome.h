@@ -3,6 +3,7 @@
 
 /* What became of one file: the words that the journal, the bus, --json, the man page and the exit status share. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef enum Outcome {
@@ -71,4 +72,6 @@ typedef enum Reason {
 
 /* "moved", "no-space"; "swapfile", "unsupported-filesystem". REASON_NONE is "". Never NULL. Pure. */
 const char *outcome_name(Outcome outcome);
+/* The order in which a person would want to know. Pure. */
+bool outcome_is_graver(Outcome outcome, Outcome than);
 const char *reason_name(Reason reason);

@@ -275,14 +275,21 @@ bool volume_is_gone(const FsVolume *fs, int error, VolumeVerdict *ret_verdict)
         return true;
 }
 
+int volume_error_of(const RelocationResult *result)
+{
+        return result->trip.kind != TRIP_NONE ? result->trip.error : result->error;
+}
+
 void volume_excuse(const FsVolume *fs, RelocationResult *result)
 {
         VolumeVerdict verdict;
 
-        if (!volume_is_gone(fs, result->error, &verdict))
+        if (!volume_is_gone(fs, volume_error_of(result), &verdict))
                 return;
         result->trip = (Trip){0};
-        result->error = ENODEV;
+        /* What was moved before stays moved. */
+        if (result->outcome == OUTCOME_FAILED)
+                result->error = ENODEV;
 }
 
 bool volume_learn(const FsVolume *fs, const RelocationResult *result, VolumeVerdict *ret_verdict)

@@ -58,6 +58,8 @@ bool volume_learn(const FsVolume *fs, const RelocationResult *result, VolumeVerd
  * sysfs tells which of the two it is: it forgets the disk some tenths of a second after the first error, which is worth waiting for, with
  * nothing held. Pure. */
 bool volume_may_be_gone(int error);
+/* What went wrong with a file: of what has tripped, else of the outcome; 0: nothing. Pure. */
+int volume_error_of(const RelocationResult *result);
 #define REMOVAL_USEC      (3 * USEC_PER_SEC)
 #define REMOVAL_LOOK_USEC (100 * USEC_PER_SEC / 1000)
 

@@ -277,8 +277,6 @@ void manager_say_unsharing(Manager *manager, const ServedVolume *volume, const R
         char inode[sizeof("inode ") + 20], bytes[BYTES_TEXT];
         Record *record;
 
-        if (manager->n_records_this_hour++ >= FILE_RECORDS_MAX)
-                return;
         (void)snprintf(inode, sizeof(inode), "inode %" PRIu64, reply->candidate.id.inode);
         record = record_new(LOG_NOTICE, JOURNAL_ID_FILE_UNSHARING,
                             "%s: moving it takes up to %s of space that it shares so far",

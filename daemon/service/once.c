@@ -250,7 +250,7 @@ static int once_relocate(Once *once, OnceVolume *volume, const Candidate *candid
         Relocation *relocation;
         const RelocationResult *result;
         uint64_t wait_usec = 0;
-        bool said = volume->relocation.dry_run;
+        uint64_t said_bytes = volume->relocation.dry_run ? UINT64_MAX : 0;
         int r;
 
         if (once->budget) {
@@ -264,9 +264,9 @@ static int once_relocate(Once *once, OnceVolume *volume, const Candidate *candid
                 return r;
         result = relocation_result(relocation);
         for (;;) {
-                if (result->bytes_shared > 0 && !said) {
+                if (result->bytes_shared > said_bytes) {
                         once_say_sharing(once, candidate, result->bytes_shared);
-                        said = true;
+                        said_bytes = result->bytes_shared;
                 }
                 report_progress(&once->report, once->n_visited, once->n_candidates, candidate->path,
                                 result->bytes_moved);
@@ -283,7 +283,7 @@ static int once_relocate(Once *once, OnceVolume *volume, const Candidate *candid
                         if (once->budget)
                                 once_budget_spent(once->budget, volume, ret->bytes_spent);
                         once->owed_usec = ret->owed_usec;
-                        once_await_removal(once, volume, ret->error);
+                        once_await_removal(once, volume, volume_error_of(ret));
                         volume_excuse(&volume->fs, ret);
                         once_trip(once, volume, candidate, ret);
                         once_volume_learn(volume, ret);

@@ -149,6 +149,11 @@ static void worker_add(Worker *worker, Request *request)
         if (volume_examine(request->device, &request->table->table, &volume->config->config, &request->stops,
                            EXAMINE_WRITE | EXAMINE_UNASKED, &path, &volume->fs, &reply->verdict) < 0)
                 reply->verdict = out_of_memory;
+        /* Only a volume that was reached has a disk that can be gone. */
+        if (volume->fs.uuid[0] && reply->verdict.outcome == OUTCOME_FAILED) {
+                await_removal(worker, volume, reply->verdict.error);
+                (void)volume_is_gone(&volume->fs, reply->verdict.error, &reply->verdict);
+        }
         if (!volume_mount(&request->table->table, request->device, &volume->config->config,
                           &volume->settings))
                 volume->settings = &volume->config->config.defaults;
@@ -273,18 +278,19 @@ static void move_progress(Worker *worker, const WorkerVolume *volume, const Relo
         worker_reply(worker, reply);
 }
 
-/* SharedExtents=yes: what it costs is told before anything is moved. */
-static void move_costs_space(Worker *worker, const WorkerVolume *volume, const Candidate *candidate,
-                             const RelocationResult *result)
+/* SharedExtents=yes: what it costs is told before anything is moved. Returns 0 or -ENOMEM: what cannot be told is not done. */
+static int move_costs_space(Worker *worker, const WorkerVolume *volume, const Candidate *candidate,
+                            const RelocationResult *result)
 {
         Reply *reply = reply_new(REPLY_UNSHARING, volume->serial);
 
-        if (!reply) /* the record of the move says it, too */
-                return;
+        if (!reply)
+                return -ENOMEM;
         reply->candidate.id = candidate->id;
         reply->candidate.path = candidate->path ? strdup(candidate->path) : NULL;
         reply->result = *result;
         worker_reply(worker, reply);
+        return 0;
 }
 
 /* Drives the step machine to its end. */
@@ -294,7 +300,7 @@ static void move_file(Worker *worker, WorkerVolume *volume, const Request *reque
         Relocation *relocation;
         const RelocationResult *result;
         uint64_t wait_usec = 0;
-        bool told = request->dry_run;
+        uint64_t told_bytes = request->dry_run ? UINT64_MAX : 0;
         int r = 0;
 
         options.dry_run = request->dry_run;
@@ -311,9 +317,14 @@ static void move_file(Worker *worker, WorkerVolume *volume, const Request *reque
         result = relocation_result(relocation);
         for (;;) {
                 worker_at_step(worker);
-                if (result->bytes_shared > 0 && !told) {
-                        move_costs_space(worker, volume, &request->candidate, result);
-                        told = true;
+                if (result->bytes_shared > told_bytes) {
+                        r = move_costs_space(worker, volume, &request->candidate, result);
+                        if (r < 0) {
+                                relocation_free(relocation);
+                                settle(ret, r);
+                                return;
+                        }
+                        told_bytes = result->bytes_shared;
                 }
                 switch (relocation_step(relocation, &wait_usec)) {
                 case RELOCATION_AGAIN:
@@ -348,7 +359,7 @@ static void worker_move(Worker *worker, WorkerVolume *volume, Request *request)
                 settle(&reply->result, r);
         else
                 move_file(worker, volume, request, &reply->result);
-        await_removal(worker, volume, reply->result.error);
+        await_removal(worker, volume, volume_error_of(&reply->result));
         volume_excuse(&volume->fs, &reply->result);
         (void)volume_learn(&volume->fs, &reply->result, &reply->verdict);
         memcpy(reply->uuid, volume->fs.uuid, sizeof(reply->uuid));

@@ -67,8 +67,9 @@ struct Relocation {
         int root_fd;      /* locked, while a region is in progress */
         EngineJob job;
         unsigned n_young, n_replans, n_conflicts;
-        uint64_t owed_usec;   /* to be waited before the next region because of MaxRate= */
-        uint64_t spent_bytes; /* of options->max_bytes: regions that were begun, committed or not */
+        uint64_t owed_usec;      /* to be waited before the next region because of MaxRate= */
+        uint64_t spent_bytes;    /* of options->max_bytes: regions that were begun, committed or not */
+        uint64_t unshared_bytes; /* by the regions that are committed */
         uint64_t start_usec;
         Outcome trouble; /* worst thing that happened to a region; OUTCOME_MOVED when nothing did */
         Reason trouble_reason;
@@ -239,15 +240,10 @@ static bool relocation_prove_engine(Relocation *relocation, RelocationStep *ret_
         return false;
 }
 
-/* Remembers the worst that happened; which is worse is the order in which a person would want to know. */
+/* Remembers the worst that happened. */
 static void relocation_note_trouble(Relocation *relocation, Outcome outcome, Reason reason, int error)
 {
-        static const uint8_t weight[OUTCOME_MAX_] = {
-                [OUTCOME_MOVED] = 0, [OUTCOME_OPTIMAL] = 1,  [OUTCOME_SKIPPED] = 3,   [OUTCOME_CHANGED] = 4,
-                [OUTCOME_BUSY] = 5,  [OUTCOME_NO_SPACE] = 6, [OUTCOME_CANCELLED] = 7, [OUTCOME_FAILED] = 8,
-        };
-
-        if (weight[outcome] <= weight[relocation->trouble])
+        if (!outcome_is_graver(outcome, relocation->trouble))
                 return;
         relocation->trouble = outcome;
         relocation->trouble_reason = reason;
@@ -268,8 +264,9 @@ static void relocation_take(Relocation *relocation, Assessment *assessment, bool
         if (first) {
                 result->runs_before = relocation->plan.runs_before;
                 result->bytes_planned = relocation->plan.bytes;
-                result->bytes_shared = relocation->plan.shared_bytes;
         }
+        result->bytes_shared =
+                u64_max(result->bytes_shared, relocation->unshared_bytes + relocation->plan.shared_bytes);
 }
 
 /* STAGE_LOOK */
@@ -457,6 +454,7 @@ static RelocationStep relocation_engine_step(Relocation *relocation, uint64_t *r
                 return relocation_refused(relocation, said, ret_wait_usec);
         if (relocation->stage == STAGE_COMMIT) {
                 relocation->result.bytes_moved += relocation->job.bytes_moved;
+                relocation->unshared_bytes += relocation->job.region.shared_bytes;
                 relocation->result.runs_after -=
                         u64_min(relocation->result.runs_after,
                                 relocation->job.region.n_runs -

@@ -40,7 +40,8 @@ typedef struct RelocationResult {
         uint64_t bytes_spent;   /* of max_bytes: regions that were begun, committed or not */
         uint64_t bytes_planned; /* what the plan wanted to move at the first look */
         uint64_t
-                bytes_shared; /* of these, shared so far: the space that moving them takes. Set when the first look is over */
+                bytes_shared; /* shared so far: the space that the moves take, those done included. Set when the first look is over;
+                                 * grows before anything else is moved when a later look finds more */
         uint64_t
                 owed_usec; /* what MaxRate= wants waited before anything else is moved, refused copies included */
         uint64_t usec;

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/number.h"
 #include "decide/outcome.h"
 
 static void assert_is_word(const char *name)
@@ -61,6 +62,18 @@ static void words_that_programs_match_on_stay_as_they_are(void **state)
         assert_string_equal(reason_name(NO_SPACE_FRAGMENTED), "fragmented");
 }
 
+static void what_a_person_should_know_first_is_graver(void **state)
+{
+        static const Outcome ascending[] = {OUTCOME_MOVED,     OUTCOME_OPTIMAL, OUTCOME_SKIPPED,
+                                            OUTCOME_CHANGED,   OUTCOME_BUSY,    OUTCOME_NO_SPACE,
+                                            OUTCOME_CANCELLED, OUTCOME_FAILED};
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTS(ascending); i++)
+                for (size_t j = 0; j < ELEMENTS(ascending); j++)
+                        assert_int_equal(outcome_is_graver(ascending[i], ascending[j]), i > j);
+}
+
 static void a_number_that_is_no_outcome_still_gives_a_text(void **state)
 {
         (void)state;
@@ -76,6 +89,7 @@ int main(void)
                 cmocka_unit_test(every_outcome_has_a_word_of_its_own),
                 cmocka_unit_test(every_reason_has_a_word_of_its_own),
                 cmocka_unit_test(words_that_programs_match_on_stay_as_they_are),
+                cmocka_unit_test(what_a_person_should_know_first_is_graver),
                 cmocka_unit_test(a_number_that_is_no_outcome_still_gives_a_text),
         };
 
