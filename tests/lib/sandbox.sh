@@ -21,6 +21,15 @@ in_sandbox()
         [[ ${SANDBOX_INIT:-} && -d ${SCRATCH:-} ]]
 }
 
+# What the kernel says of the device from here on is ours (kernel_complaints of tests/run): the names of loop devices are
+# given out again, also to a test that runs beside us.
+device_is_ours()
+{
+        [[ ${SANDBOX_DEVICES:-} ]] || return 0
+        echo "$1" >>"$SANDBOX_DEVICES"
+        { echo "defragd-test: $SANDBOX_DEVICES has $1" >/dev/kmsg; } 2>/dev/null || true
+}
+
 # Process 1 of the new namespaces: makes them what the opening comment promises and becomes the command.
 sandbox_init()
 {

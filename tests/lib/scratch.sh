@@ -116,15 +116,6 @@ wait_until()
 
 # --- volumes ---
 
-# What the kernel says of the device from here on is ours (kernel_complaints of tests/run): the names of loop devices are
-# given out again, also to a test that runs beside us.
-device_is_ours()
-{
-        [[ ${SANDBOX_DEVICES:-} ]] || return 0
-        echo "$1" >>"$SANDBOX_DEVICES"
-        { echo "defragd-test: $SANDBOX_DEVICES has $1" >/dev/kmsg; } 2>/dev/null || true
-}
-
 # volume_make NAME exchange|plain [SIZE [MKFS_OPTION...]]: mounted at $SCRATCH/NAME; its device in DEVICE[NAME].
 declare -A DEVICE KIND HOLD
 volume_make()

@@ -56,11 +56,7 @@ image_make()
 image_mount()
 {
         DEVICE=$(losetup --find --show "$SCRATCH/image")
-        # For the look at the kernel's log of tests/run, as in lib/scratch.sh.
-        if [[ ${SANDBOX_DEVICES:-} ]]; then
-                echo "${DEVICE#/dev/}" >>"$SANDBOX_DEVICES"
-                { echo "defragd-test: $SANDBOX_DEVICES has ${DEVICE#/dev/}" >/dev/kmsg; } 2>/dev/null || true
-        fi
+        device_is_ours "${DEVICE#/dev/}"
         # It lives as long as it is open or mounted.
         exec {hold}<"$DEVICE"
         losetup --detach "$DEVICE"
