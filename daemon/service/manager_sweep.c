@@ -88,7 +88,9 @@ bool manager_has_left_out(ServedVolume *volume, uint64_t now_usec)
 
         if (!volume->sweep_left_out && n_dropped == volume->n_dropped)
                 return false;
-        if (queue_n_ready(volume->queue, now_usec) > 0 ||
+        /* What a sweep at the start has found waits for its settle time; then, what is not ready was tried. */
+        if (now_usec < u64_add_saturate(volume->since_usec, volume->settings->settle_usec) ||
+            queue_n_ready(volume->queue, now_usec) > 0 ||
             queue_n_waiting(volume->queue) > SERVED_QUEUE_MAX / 2)
                 return false;
         volume->sweep_left_out = false;
