@@ -10,6 +10,7 @@
  * The slow device is a control group whose writes crawl. Without the lease both engines lose; SWAPEXT's second lease comes too
  * late, because by then the request has landed. */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
 #include <stdlib.h>
@@ -132,6 +133,20 @@ static void submit(const Foreign *writer, const Subject *subject)
         pause_usec(20000);
 }
 
+/* A ring that is gone lets go of its files from a thread of the kernel's, after its process has been waited for. */
+static void wait_until_let_go(const char *path)
+{
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+        unsigned n = 0;
+
+        must(fd >= 0);
+        while (fcntl(fd, F_SETLEASE, F_RDLCK) != 0) {
+                must(errno == EAGAIN && n++ < 10000);
+                pause_usec(1000);
+        }
+        must(fcntl(fd, F_SETLEASE, F_UNLCK) == 0);
+}
+
 /* The write begins when the step named by stage is next, and lands before the commit, if it comes to one. */
 static void case_run(Arena *arena, const Throttle *throttle, const char *stage, How how)
 {
@@ -158,6 +173,7 @@ static void case_run(Arena *arena, const Throttle *throttle, const char *stage, 
         (void)subject_check(arena, subject, "an acknowledged direct write");
 
         /* Once it has landed there is nothing in the way. */
+        wait_until_let_go(subject->path);
         (void)move_whole(arena, subject, "after the direct write", "moved");
         (void)subject_check(arena, subject, "after the direct write");
         subject_free(subject);

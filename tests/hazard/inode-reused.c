@@ -21,6 +21,29 @@
 #define N_PIECES    16
 #define PIECE_BYTES (64 * (size_t)KIB)
 #define TRIES       2000
+#define N_OTHERS    10
+
+/* Those that got another number keep it until one has this. */
+static Subject *make_with_number(Arena *arena, const char *stage, uint64_t inode)
+{
+        Subject *others[N_OTHERS], *found = NULL;
+        size_t n_others = 0;
+
+        while (!found && n_others < N_OTHERS) {
+                char name[64];
+                Subject *subject;
+
+                must(snprintf(name, sizeof(name), "%s-again-%zu", stage, n_others) < (int)sizeof(name));
+                subject = subject_new(arena, name, N_PIECES, PIECE_BYTES, 0);
+                if (subject->id.inode == inode)
+                        found = subject;
+                else
+                        others[n_others++] = subject;
+        }
+        while (n_others > 0)
+                (void)subject_free(others[--n_others]);
+        return found;
+}
 
 /* Returns NULL when nobody gets the number. */
 static Subject *take_number(Arena *arena, const char *stage, uint64_t inode)
@@ -39,15 +62,7 @@ static Subject *take_number(Arena *arena, const char *stage, uint64_t inode)
                         continue;
                 /* Free for a moment only, and the next file gets it. */
                 must(unlink(path) == 0);
-                for (unsigned k = 0; k < 10; k++) {
-                        Subject *subject;
-
-                        must(snprintf(path, sizeof(path), "%s-%u-%u", stage, i, k) < (int)sizeof(path));
-                        subject = subject_new(arena, path, N_PIECES, PIECE_BYTES, 0);
-                        if (subject->id.inode == inode)
-                                return subject;
-                }
-                return NULL;
+                return make_with_number(arena, stage, inode);
         }
         return NULL;
 }
