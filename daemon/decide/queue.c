@@ -69,8 +69,8 @@ static int order_best(const void *left, const void *right)
         int order = worth_order(a->n_extents, a->size_bytes, b->n_extents, b->size_bytes);
 
         if (order == 0)
-                order = order_u64(a->id.inode, b->id.inode);
-        return order != 0 ? order : order_u64(a->id.generation, b->id.generation);
+                order = file_id_order(a->id, b->id);
+        return order;
 }
 
 static int order_worst(const void *left, const void *right)
@@ -105,7 +105,7 @@ static QueueItem *find(const Queue *queue, FileId id)
 {
         QueueItem *item;
 
-        HASH_FIND(hh, queue->table, &id.inode, sizeof(id.inode), item);
+        HASH_FIND(hh, queue->table, &id, FILE_ID_KEY_BYTES, item);
         return item;
 }
 
@@ -237,7 +237,7 @@ static int add_new(Queue *queue, const QueueEntry *entry, uint64_t bound_usec, u
         item->bound_usec = bound_usec;
         item->entry.best_place = item->entry.worst_place = HEAP_NOWHERE;
         item->entry.due_place = item->entry.cooling_place = HEAP_NOWHERE;
-        HASH_ADD(hh, queue->table, entry.id.inode, sizeof(item->entry.id.inode), item);
+        HASH_ADD(hh, queue->table, entry.id, FILE_ID_KEY_BYTES, item);
         if (!item->hh.tbl) {
                 free(item);
                 return -ENOMEM;

@@ -2,8 +2,8 @@
 
 /* Identity by name, out of the handle that the kernel would also put into a fanotify record.
  *
- * The shapes are those of the kernel's include/linux/exportfs.h (FILEID_INO32_GEN) and fs/xfs/xfs_export.h (the same
- * with a 64-bit inode number, type bit 0x80). */
+ * The shapes are those of the kernel's include/linux/exportfs.h (FILEID_INO32_GEN; FILEID_BTRFS_*, whose beginning is always
+ * object, root and generation) and fs/xfs/xfs_export.h (the first with a 64-bit inode number, type bit 0x80). */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +13,9 @@
 
 #define HANDLE_INO32_GEN 0x01
 #define HANDLE_INO64_GEN 0x81
+
+#define HANDLE_BTRFS                  0x4d
+#define HANDLE_BTRFS_WITH_PARENT_ROOT 0x4f
 
 int file_id_from_handle(int type, const void *f_handle, size_t n_bytes, FileId *ret)
 {
@@ -28,6 +31,16 @@ int file_id_from_handle(int type, const void *f_handle, size_t n_bytes, FileId *
                 memcpy(&inode, bytes, 4);
                 memcpy(&id.generation, bytes + 4, 4);
                 id.inode = inode;
+        } else if (type >= HANDLE_BTRFS && type <= HANDLE_BTRFS_WITH_PARENT_ROOT && n_bytes >= 20) {
+                uint64_t root;
+
+                memcpy(&id.inode, bytes, 8);
+                memcpy(&root, bytes + 8, 8);
+                memcpy(&id.generation, bytes + 16, 4);
+                /* Numbers of subvolumes are given out one after the other, and never twice. */
+                if (root > UINT32_MAX)
+                        return -EOPNOTSUPP;
+                id.subvolume = (uint32_t)root;
         } else {
                 return -EOPNOTSUPP;
         }

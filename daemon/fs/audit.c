@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "base/number.h"
 #include "base/protection.h"
-#include "facts/xfs.h"
 #include "fs/audit.h"
 #include "fs/copy.h"
 #include "fs/lease.h"
@@ -32,7 +31,7 @@ static int look(const EngineJob *job, int fd, bool is_quiet, TripKind *ret_kind)
                 .is_quiet = is_quiet,
                 .map_sampled = &job->map,
                 .map = &map,
-                .end = u64_align_up(job->sampled.size_bytes, job->volume->xfs.block_bytes),
+                .end = u64_align_up(job->sampled.size_bytes, job->volume->facts.block_bytes),
                 .runs_allowed = (uint64_t)job->runs_after + RUNS_ADDED,
         };
         const uint64_t length =
@@ -63,7 +62,7 @@ static int look_quiet(EngineJob *job, TripKind *ret_kind)
         int r;
 
         job->target_fd = fd_close(job->target_fd);
-        fd = xfs_open_by_id(job->root_fd, job->target, O_RDONLY | O_NONBLOCK | O_DIRECT);
+        fd = fs_volume_inode_open(job->volume, job->root_fd, job->target, O_RDONLY | O_NONBLOCK | O_DIRECT);
         if (fd < 0)
                 return fd;
         r = lease_take_read(fd);

@@ -13,7 +13,6 @@
 #include "base/cleanup.h"
 #include "base/number.h"
 #include "base/protection.h"
-#include "facts/xfs.h"
 #include "fs/donor.h"
 
 /* Larger than any extent size hint that XFS takes (2^21 blocks). */
@@ -77,7 +76,7 @@ static int donor_create_below(int root_fd)
         return r;
 }
 
-int donor_create(int root_fd, const FileId *parents, size_t n_parents)
+int donor_create(const FsVolume *volume, int root_fd, const FileId *parents, size_t n_parents)
 {
         int r;
 
@@ -86,7 +85,8 @@ int donor_create(int root_fd, const FileId *parents, size_t n_parents)
 
                 if (!file_id_is_set(parents[i]))
                         continue;
-                dir_fd = xfs_open_by_id(root_fd, parents[i], O_RDONLY | O_DIRECTORY | O_NOATIME);
+                dir_fd = fs_volume_inode_open(volume, root_fd, parents[i],
+                                              O_RDONLY | O_DIRECTORY | O_NOATIME);
                 r = dir_fd < 0 ? dir_fd : donor_create_in(dir_fd);
                 if (r >= 0 || !try_elsewhere(r))
                         return r;

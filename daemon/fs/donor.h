@@ -10,11 +10,12 @@
 #include "facts/extent_map.h"
 #include "facts/file_facts.h"
 #include "facts/file_id.h"
+#include "fs/volume.h"
 
 /* Makes one in the first of the parents that allows it (an immutable directory refuses), then in the root directory,
- * then in one of the root's own subdirectories. XFS takes its blocks from near the parent. Returns an O_RDWR | O_DIRECT descriptor or
+ * then in one of the root's own subdirectories. XFS and ext4 take its blocks from near the parent. Returns an O_RDWR | O_DIRECT descriptor or
  * -errno of the last try. */
-int donor_create(int root_fd, const FileId *parents, size_t n_parents);
+int donor_create(const FsVolume *volume, int root_fd, const FileId *parents, size_t n_parents);
 
 /* Gives the empty donor what decides where and to whom blocks are charged: the target's extent size hint, no realtime or
  * DAX flag that a parent may have passed on, project 0 and root's group, so that nobody's quota notices. Returns 0 or

@@ -14,7 +14,6 @@
 #include "base/protection.h"
 #include "facts/page_cache.h"
 #include "facts/quota.h"
-#include "facts/xfs.h"
 #include "fs/copy.h"
 #include "fs/donor.h"
 #include "fs/lease.h"
@@ -72,7 +71,7 @@ int user_copy_open(EngineJob *job)
 
         /* Is it open for writing anywhere? Asked with a read-only descriptor, because closing a writable one would trim
          * what the file system preallocated for a live appender. */
-        fd = xfs_open_by_id(job->root_fd, job->target, O_RDONLY | O_NONBLOCK);
+        fd = fs_volume_inode_open(job->volume, job->root_fd, job->target, O_RDONLY | O_NONBLOCK);
         if (fd < 0)
                 return verdict_of_error(job, fd);
         r = lease_take_read(fd);
@@ -80,7 +79,7 @@ int user_copy_open(EngineJob *job)
         if (r != 0 && PROTECTED_BY(LEASE) && PROTECTED_BY(APPENDER))
                 return verdict_of_lease(job, r);
 
-        fd = xfs_open_by_id(job->root_fd, job->target, O_RDWR | O_NONBLOCK | O_DIRECT);
+        fd = fs_volume_inode_open(job->volume, job->root_fd, job->target, O_RDWR | O_NONBLOCK | O_DIRECT);
         if (fd < 0)
                 return verdict_of_error(job, fd);
         job->target_fd = fd;
@@ -227,7 +226,7 @@ static bool owner_has_room(const EngineJob *job)
 {
         uint64_t left_bytes;
 
-        if (!job->volume->xfs.has_quota || !PROTECTED_BY(QUOTA_ROOM))
+        if (!job->volume->facts.xfs.has_quota || !PROTECTED_BY(QUOTA_ROOM))
                 return true;
         return quota_left(job->target_fd, job->sampled.uid, job->sampled.gid, job->sampled.project_id,
                           &left_bytes) >= 0 &&
@@ -238,7 +237,7 @@ int user_copy_reserve(EngineJob *job)
 {
         const bool whole = job->limits->whole_file;
         uint64_t free_bytes, wanted = 0, runs;
-        uint32_t align = (uint32_t)u64_max(job->sampled.dio_align_bytes, job->volume->xfs.sector_bytes);
+        uint32_t align = (uint32_t)u64_max(job->sampled.dio_align_bytes, job->volume->facts.sector_bytes);
         int r;
 
         if (!owner_has_room(job))
@@ -251,7 +250,7 @@ int user_copy_reserve(EngineJob *job)
         if (free_bytes < u64_add_saturate(wanted, PROTECTED_BY(RESERVE) ? job->reserve_bytes : 0))
                 return verdict(job, ENGINE_NO_SPACE, NO_SPACE_RESERVE);
 
-        r = donor_create(job->root_fd, job->parents, job->n_parents);
+        r = donor_create(job->volume, job->root_fd, job->parents, job->n_parents);
         if (r < 0)
                 return r == -EROFS ? verdict(job, ENGINE_SKIP, SKIP_READ_ONLY)
                                    : (r == -ENOSPC ? verdict(job, ENGINE_NO_SPACE, NO_SPACE_FULL) : r);
@@ -261,7 +260,7 @@ int user_copy_reserve(EngineJob *job)
                 return r;
         job->donor_shift = whole ? 0 : job->region.offset;
         r = donor_reserve(job->donor_fd, &job->map, job->donor_shift, donor_size(job),
-                          job->volume->xfs.block_bytes, &runs);
+                          job->volume->facts.block_bytes, &runs);
         if (r == DONOR_DIFFERS)
                 return verdict(job, ENGINE_NO_SPACE, NO_SPACE_FRAGMENTED);
         if (r == -ENOSPC || r == -EDQUOT)
@@ -284,7 +283,7 @@ int user_copy_reserve(EngineJob *job)
 
 int user_copy_copy(EngineJob *job)
 {
-        const uint32_t block_bytes = job->volume->xfs.block_bytes;
+        const uint32_t block_bytes = job->volume->facts.block_bytes;
         int r = copier_step(job->copier);
 
         job->bytes_moved = copier_bytes(job->copier);

@@ -11,8 +11,9 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/number.h"
 #include "base/protection.h"
-#include "fs/volume.h"
+#include "fs/driver.h"
 
 static void uuid_format(const uint8_t uuid[static 16], char ret[static 37])
 {
@@ -52,16 +53,16 @@ int fs_volume_init(FsVolume *ret, const char *mount_path, dev_t device)
         root_fd = root_open(mount_path, device);
         if (root_fd < 0)
                 return root_fd;
-        r = xfs_geometry_read(root_fd, &volume.xfs);
+        r = file_system_read(root_fd, &volume.facts);
         if (r < 0)
-                return r == -ENOTTY ? -EOPNOTSUPP : r;
+                return r;
         r = disk_facts_read(device, &volume.disk);
         if (r < 0)
                 return r;
         volume.mount_path = strdup(mount_path);
         if (!volume.mount_path)
                 return -ENOMEM;
-        uuid_format(volume.xfs.uuid, volume.uuid);
+        uuid_format(volume.facts.uuid, volume.uuid);
         *ret = volume;
         return 0;
 }
@@ -75,17 +76,18 @@ void fs_volume_done(FsVolume *volume)
 int fs_volume_open(const FsVolume *volume)
 {
         _cleanup_close_ int root_fd = -EBADF;
-        XfsGeometry now;
+        FsFacts now;
         int r;
 
         root_fd = root_open(volume->mount_path, volume->device);
         if (root_fd < 0)
                 return root_fd;
         /* The device number may have been given to another disk since. */
-        r = xfs_geometry_read(root_fd, &now);
+        r = file_system_read(root_fd, &now);
         if (r < 0)
-                return r == -ENOTTY ? -ENODEV : r;
-        if (PROTECTED_BY(UUID) && memcmp(now.uuid, volume->xfs.uuid, sizeof(now.uuid)) != 0)
+                return r == -EOPNOTSUPP ? -ENODEV : r;
+        if (now.type != volume->facts.type ||
+            (PROTECTED_BY(UUID) && memcmp(now.uuid, volume->facts.uuid, sizeof(now.uuid)) != 0))
                 return -ENODEV;
         return TAKE_FD(root_fd);
 }
@@ -104,12 +106,48 @@ int fs_volume_open_locked(const FsVolume *volume)
 
 int fs_volume_free_bytes(const FsVolume *volume, int root_fd, uint64_t *ret_free)
 {
-        uint64_t n_blocks;
+        return volume->facts.type->free_bytes(&volume->facts, root_fd, ret_free);
+}
+
+int fs_volume_inode_open(const FsVolume *volume, int root_fd, FileId id, int flags)
+{
+        return volume->facts.type->inode_open(root_fd, id, flags);
+}
+
+int fs_volume_inode_read(const FsVolume *volume, int root_fd, FileId id, InodeFacts *ret)
+{
+        return volume->facts.type->inode_read(&volume->facts, root_fd, id, ret);
+}
+
+static const FsDriver *driver_of(const FsVolume *volume)
+{
+        static const FsDriver *const drivers[] = {&fs_driver_xfs};
+
+        for (size_t i = 0; i < ELEMENTS(drivers); i++)
+                if (drivers[i]->type == volume->facts.type)
+                        return drivers[i];
+        /* Whatever has facts has a driver. */
+        abort();
+}
+
+Reason fs_volume_refusal(const FsVolume *volume)
+{
+        return driver_of(volume)->refusal(volume);
+}
+
+const Engine *fs_volume_promised_engine(const FsVolume *volume)
+{
+        return driver_of(volume)->promised(volume);
+}
+
+int fs_volume_probe(FsVolume *volume, int root_fd, const FileId *parents, size_t n_parents, int *ret_error)
+{
         int r;
 
-        r = xfs_free_blocks(root_fd, &n_blocks);
-        if (r < 0)
-                return r;
-        *ret_free = n_blocks * volume->xfs.block_bytes;
-        return 0;
+        volume->engine = NULL;
+        r = driver_of(volume)->probe(volume, root_fd, parents, n_parents);
+        if (r > 0)
+                return 0;
+        *ret_error = r;
+        return 1;
 }

@@ -13,7 +13,7 @@
 #include "decide/outcome.h"
 #include "facts/disks.h"
 #include "facts/file_id.h"
-#include "facts/xfs.h"
+#include "facts/file_system.h"
 
 typedef struct Engine Engine;
 
@@ -21,7 +21,7 @@ typedef struct FsVolume {
         char *mount_path; /* of the whole file system; owned */
         dev_t device;
         char uuid[37]; /* text form */
-        XfsGeometry xfs;
+        FsFacts facts;
         DiskFacts disk;
         const Engine *engine;     /* NULL until fs_volume_probe() */
         uint64_t guard_nsec;      /* youngest change time that may be sampled; set by the probe */
@@ -29,8 +29,8 @@ typedef struct FsVolume {
         bool keeps_unwritten;     /* the same: what is preallocated is still so after a commit */
 } FsVolume;
 
-/* Fills *ret from the mount at mount_path, which must be the root of an XFS. Returns 0; -EOPNOTSUPP for any other file
- * system; -errno. Released with fs_volume_done(). */
+/* Fills *ret from the mount at mount_path, which must be the root of a file system that we look after. Returns 0;
+ * -EOPNOTSUPP for any other; -errno. Released with fs_volume_done(). */
 int fs_volume_init(FsVolume *ret, const char *mount_path, dev_t device);
 void fs_volume_done(FsVolume *volume);
 
@@ -42,8 +42,15 @@ int fs_volume_open(const FsVolume *volume);
  * descriptor, -EWOULDBLOCK while another instance has it, else as fs_volume_open(). */
 int fs_volume_open_locked(const FsVolume *volume);
 
-/* What the geometry alone forbids: REASON_NONE, or why no engine may even be tried on this volume. Pure. */
+/* A file or directory by identity, one inode by number: as facts/file_system.h has it. */
+int fs_volume_inode_open(const FsVolume *volume, int root_fd, FileId id, int flags);
+int fs_volume_inode_read(const FsVolume *volume, int root_fd, FileId id, InodeFacts *ret);
+
+/* What the facts alone forbid: REASON_NONE, or why no engine may even be tried on this volume. Pure. */
 Reason fs_volume_refusal(const FsVolume *volume);
+
+/* The engine that the facts promise, until one is proven. Pure. */
+const Engine *fs_volume_promised_engine(const FsVolume *volume);
 
 /* Free bytes of the data device. Returns 0 or -errno. */
 int fs_volume_free_bytes(const FsVolume *volume, int root_fd, uint64_t *ret_free);
@@ -51,6 +58,6 @@ int fs_volume_free_bytes(const FsVolume *volume, int root_fd, uint64_t *ret_free
 /* Chooses the engine by running it on scratch files (O_TMPFILE, in one of the parents), with known answers: a commit
  * exchanges the contents; a commit with a stale cookie is refused; a lease is refused while a second descriptor is open
  * and granted when it is not. Also finds out whether changes within one clock tick get distinct stamps, and sets the age
- * guard by it, and whether a commit keeps preallocated places as they are. The exchange engine is tried first where the volume has the feature, then SWAPEXT. Returns 0 with engine
+ * guard by it, and whether a commit keeps preallocated places as they are. Returns 0 with engine
  * set; 1 with engine NULL and *ret_error saying why (-errno of the last try, -EOPNOTSUPP: no leases, 0: a wrong answer). */
 int fs_volume_probe(FsVolume *volume, int root_fd, const FileId *parents, size_t n_parents, int *ret_error);

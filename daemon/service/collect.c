@@ -28,10 +28,10 @@ typedef struct Collect {
         bool any_unnamed; /* there are directories whose names we do not know */
 } Collect;
 
-static void report_settled(Collect *collect, const char *path, uint64_t inode, Outcome outcome,
-                           Reason reason, int error, uint64_t n_extents)
+static void report_settled(Collect *collect, const char *path, FileId id, Outcome outcome, Reason reason,
+                           int error, uint64_t n_extents)
 {
-        ReportFile file = once_volume_report(collect->volume, path, inode);
+        ReportFile file = once_volume_report(collect->volume, path, id);
 
         file.outcome = outcome;
         file.reason = reason;
@@ -40,7 +40,7 @@ static void report_settled(Collect *collect, const char *path, uint64_t inode, O
         report_file(collect->report, &file);
 }
 
-static int add_candidate(OnceVolume *volume, const XfsInode *inode, FileId parent, const char *path)
+static int add_candidate(OnceVolume *volume, const InodeFacts *inode, FileId parent, const char *path)
 {
         Candidate candidate = {
                 .id = inode->id,
@@ -63,35 +63,36 @@ static int add_candidate(OnceVolume *volume, const XfsInode *inode, FileId paren
 static int walked_file(Collect *collect, const WalkEntry *entry)
 {
         OnceVolume *volume = collect->volume;
-        XfsInode inode;
+        InodeFacts inode;
         int r;
 
         if (config_excludes(volume->config, entry->path)) {
-                r = inode_map_add(&volume->excluded, entry->inode, 0);
+                r = inode_map_add(&volume->excluded, walk_entry_key(entry), 0);
                 if (r >= 0)
-                        r = inode_map_add(&volume->seen, entry->inode, 0);
+                        r = inode_map_add(&volume->seen, walk_entry_key(entry), 0);
                 if (r > 0)
-                        report_settled(collect, entry->path, entry->inode, OUTCOME_SKIPPED, SKIP_EXCLUDED, 0,
-                                       0);
+                        report_settled(collect, entry->path, walk_entry_key(entry), OUTCOME_SKIPPED,
+                                       SKIP_EXCLUDED, 0, 0);
                 return r < 0 ? r : 0;
         }
-        r = inode_map_add(&volume->seen, entry->inode, 0);
+        r = inode_map_add(&volume->seen, walk_entry_key(entry), 0);
         if (r <= 0)
                 return r;
         /* Deleted since the directory was read, or something is mounted on it. */
         if (!file_id_is_set(entry->id))
                 return 0;
-        r = xfs_inode_read(collect->fs_fd, entry->inode, &inode);
+        r = fs_volume_inode_read(&volume->fs, collect->fs_fd, entry->id, &inode);
         if (r == -ENOENT || (r >= 0 && !file_id_equal(inode.id, entry->id)))
                 return 0;
         if (r < 0)
-                report_settled(collect, entry->path, entry->inode, OUTCOME_FAILED, REASON_NONE, -r, 0);
+                report_settled(collect, entry->path, walk_entry_key(entry), OUTCOME_FAILED, REASON_NONE, -r,
+                               0);
         else if (inode.n_extents < 2)
-                report_settled(collect, entry->path, entry->inode, OUTCOME_OPTIMAL, REASON_NONE, 0,
+                report_settled(collect, entry->path, walk_entry_key(entry), OUTCOME_OPTIMAL, REASON_NONE, 0,
                                inode.n_extents);
         else if (inode.size_bytes < volume->config->min_file_bytes)
-                report_settled(collect, entry->path, entry->inode, OUTCOME_SKIPPED, SKIP_TOO_SMALL, 0,
-                               inode.n_extents);
+                report_settled(collect, entry->path, walk_entry_key(entry), OUTCOME_SKIPPED, SKIP_TOO_SMALL,
+                               0, inode.n_extents);
         else
                 return add_candidate(volume, &inode, entry->parent, entry->path);
         return 0;
@@ -113,7 +114,7 @@ static void on_unreadable(const char *path, int error, void *userdata)
 {
         Collect *collect = userdata;
 
-        report_settled(collect, path, 0, OUTCOME_FAILED, REASON_NONE, error, 0);
+        report_settled(collect, path, (FileId){0}, OUTCOME_FAILED, REASON_NONE, error, 0);
 }
 
 static int collect_directory(Collect *collect, int path_fd, const char *path, const atomic_bool *cancel)
@@ -133,31 +134,29 @@ static int collect_directory(Collect *collect, int path_fd, const char *path, co
         return 0;
 }
 
-static int collect_file(Collect *collect, int path_fd, const char *path, const struct stat *status)
+static int collect_file(Collect *collect, FileId id, const char *path, const struct stat *status)
 {
         _cleanup_free_ char *directory = strdup(path);
         struct stat parent_status;
-        XfsInode inode;
-        FileId id, parent = {0};
+        InodeFacts inode;
+        FileId parent = {0};
         char *slash;
         int r;
 
         if (!directory)
                 return -ENOMEM;
-        r = inode_map_add(&collect->volume->seen, status->st_ino, 0);
+        r = inode_map_add(&collect->volume->seen, id, 0);
         if (r <= 0)
                 return r;
-        r = file_id_from_name(path_fd, "", &id);
-        if (r >= 0)
-                r = xfs_inode_read(collect->fs_fd, status->st_ino, &inode);
+        r = fs_volume_inode_read(&collect->volume->fs, collect->fs_fd, id, &inode);
         if (r >= 0 && !file_id_equal(inode.id, id))
                 r = -ENOENT;
         if (r == -ENOENT || r == -ESTALE) {
-                report_settled(collect, path, status->st_ino, OUTCOME_SKIPPED, SKIP_VANISHED, 0, 0);
+                report_settled(collect, path, id, OUTCOME_SKIPPED, SKIP_VANISHED, 0, 0);
                 return 0;
         }
         if (r < 0) {
-                report_settled(collect, path, status->st_ino, OUTCOME_FAILED, REASON_NONE, -r, 0);
+                report_settled(collect, path, id, OUTCOME_FAILED, REASON_NONE, -r, 0);
                 return 0;
         }
 
@@ -194,11 +193,11 @@ static int take_found(Collect *collect, Candidate *candidate, bool excluded)
         OnceVolume *volume = collect->volume;
         int r;
 
-        r = inode_map_add(&volume->seen, candidate->id.inode, 0);
+        r = inode_map_add(&volume->seen, candidate->id, 0);
         if (r <= 0)
                 return r;
         if (excluded) {
-                r = inode_map_add(&volume->excluded, candidate->id.inode, 0);
+                r = inode_map_add(&volume->excluded, candidate->id, 0);
                 if (r < 0)
                         return r;
         }
@@ -216,7 +215,7 @@ static int on_excluded(Candidate *candidate, void *userdata)
 
         /* It may be in the list already, by a name that no pattern covers. */
         if (candidate->path) {
-                r = inode_map_add(&collect->volume->excluded, candidate->id.inode, 0);
+                r = inode_map_add(&collect->volume->excluded, candidate->id, 0);
                 if (r < 0)
                         return r;
         }
@@ -267,10 +266,12 @@ int collect_path(OnceVolume *volume, int path_fd, const char *path, const struct
 {
         _cleanup_close_ int fs_fd = -EBADF;
         Collect collect = {.volume = volume, .report = report};
-        struct stat root_status;
+        FileId id, root;
         int r;
 
-        r = inode_map_add(&volume->named, status->st_ino, 0);
+        r = file_id_from_name(path_fd, "", &id);
+        if (r >= 0)
+                r = inode_map_add(&volume->named, id, 0);
         if (r >= 0)
                 r = naming_is_excluded(volume->config, path);
         if (r < 0)
@@ -280,15 +281,16 @@ int collect_path(OnceVolume *volume, int path_fd, const char *path, const struct
                 return fs_fd;
         collect.fs_fd = fs_fd;
         if (r > 0) {
-                report_settled(&collect, path, status->st_ino, OUTCOME_SKIPPED, SKIP_EXCLUDED, 0, 0);
+                report_settled(&collect, path, id, OUTCOME_SKIPPED, SKIP_EXCLUDED, 0, 0);
                 return 0;
         }
-        if (fstat(fs_fd, &root_status) < 0)
-                return -errno;
+        r = file_id_from_name(fs_fd, "", &root);
+        if (r < 0)
+                return r;
 
         if (!S_ISDIR(status->st_mode))
-                r = collect_file(&collect, path_fd, path, status);
-        else if (status->st_ino == root_status.st_ino)
+                r = collect_file(&collect, id, path, status);
+        else if (file_id_equal(id, root))
                 r = collect_volume(&collect, cancel);
         else
                 r = collect_directory(&collect, path_fd, path, cancel);

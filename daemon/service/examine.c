@@ -21,19 +21,19 @@
  * gentler than a hundred tiny ones. */
 #define REGION_BYTES_MIN MIB
 
-/* The UUID of another mounted XFS. Best effort: what cannot be asked, because something else is mounted over it or the
+/* The UUID of another mounted volume. Best effort: what cannot be asked, because something else is mounted over it or the
  * device is gone, cannot be mixed up with ours by its path either. */
 static bool mount_has_uuid(const Mount *mount, const uint8_t uuid[static 16])
 {
         _cleanup_close_ int path_fd = -EBADF, fd = -EBADF;
         struct stat status;
-        XfsGeometry geometry;
+        FsFacts facts;
 
         path_fd = open(mount->target, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (path_fd < 0 || fstat(path_fd, &status) < 0 || status.st_dev != mount->device)
                 return false;
         fd = openat(path_fd, ".", O_RDONLY | O_DIRECTORY | O_NOATIME | O_CLOEXEC);
-        return fd >= 0 && xfs_geometry_read(fd, &geometry) >= 0 && memcmp(geometry.uuid, uuid, 16) == 0;
+        return fd >= 0 && file_system_read(fd, &facts) >= 0 && memcmp(facts.uuid, uuid, 16) == 0;
 }
 
 static bool has_twin(const FsVolume *fs, const MountTable *table)
@@ -41,8 +41,8 @@ static bool has_twin(const FsVolume *fs, const MountTable *table)
         for (size_t i = 0; i < table->n_mounts; i++) {
                 const Mount *mount = &table->mounts[i];
 
-                if (mount->device != fs->device && strcmp(mount->type, "xfs") == 0 &&
-                    mount_has_uuid(mount, fs->xfs.uuid))
+                if (mount->device != fs->device && file_system_find(mount->type) &&
+                    mount_has_uuid(mount, fs->facts.uuid))
                         return true;
         }
         return false;
@@ -150,7 +150,7 @@ int volume_examine(dev_t device, const MountTable *table, const Config *config, 
         *ret_path = strdup(mount->target);
         if (!*ret_path)
                 return -ENOMEM;
-        if (strcmp(mount->type, "xfs") != 0)
+        if (!file_system_find(mount->type))
                 return 0;
         if (!mount->writable && PROTECTED_BY(READ_ONLY)) {
                 *ret_verdict = skip(SKIP_READ_ONLY, LOG_DEBUG, NULL);
@@ -232,7 +232,7 @@ RelocationOptions volume_relocation_options(const FsVolume *fs, const VolumeConf
                                 .min_runs = config->min_extents,
                                 .unshare = config->shared_extents,
                         },
-                .reserve_bytes = amount_of(config->free_space_reserve, fs->xfs.total_bytes),
+                .reserve_bytes = amount_of(config->free_space_reserve, fs->facts.total_bytes),
                 .max_rate = max_rate,
                 .max_bytes = BYTES_INFINITY,
         };

@@ -354,16 +354,16 @@ void manager_on_added(Manager *manager, const Reply *reply)
                 manager_read_mounts(manager);
 }
 
-static bool has_all_xfs_of(const MountTable *table, const MountTable *other)
+static bool has_all_volumes_of(const MountTable *table, const MountTable *other)
 {
         for (size_t i = 0; i < other->n_mounts; i++)
-                if (strcmp(other->mounts[i].type, "xfs") == 0 &&
+                if (file_system_find(other->mounts[i].type) &&
                     !mount_table_find(table, other->mounts[i].device))
                         return false;
         return true;
 }
 
-/* Is it still what it was when it was taken up? others_changed: other XFS are mounted than before. A twin may have lost its other one, and is asked again. */
+/* Is it still what it was when it was taken up? others_changed: other volumes are mounted than before. A twin may have lost its other one, and is asked again. */
 static bool is_unchanged(const Manager *manager, const ServedVolume *volume, const Mount *mount,
                          const VolumeConfig *settings, bool others_changed)
 {
@@ -397,8 +397,8 @@ void manager_read_mounts(Manager *manager)
                 mount_table_done(&table);
                 return;
         }
-        others_changed = !manager->table || !has_all_xfs_of(&shared->table, &manager->table->table) ||
-                         !has_all_xfs_of(&manager->table->table, &shared->table);
+        others_changed = !manager->table || !has_all_volumes_of(&shared->table, &manager->table->table) ||
+                         !has_all_volumes_of(&manager->table->table, &shared->table);
         shared_table_unref(manager->table);
         manager->table = shared;
 
@@ -412,7 +412,7 @@ void manager_read_mounts(Manager *manager)
         for (size_t i = 0; i < shared->table.n_mounts; i++) {
                 const dev_t device = shared->table.mounts[i].device;
 
-                if (strcmp(shared->table.mounts[i].type, "xfs") != 0 || find_device(manager, device))
+                if (!file_system_find(shared->table.mounts[i].type) || find_device(manager, device))
                         continue;
                 mount = volume_mount(&shared->table, device, &manager->config->config, &settings);
                 if (mount && mount->writable && is_wanted(settings))

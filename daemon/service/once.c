@@ -210,7 +210,7 @@ static int once_collect(Once *once, const char *named)
         }
         if (volume->outcome == OUTCOME_FAILED)
                 once_learn_error(once, volume, volume->error);
-        file = once_volume_report(volume, path, status.st_ino);
+        file = once_volume_report(volume, path, (FileId){.inode = status.st_ino});
         file.named = true;
         report_file(&once->report, &file);
         return 0;
@@ -311,7 +311,7 @@ static int once_put_off(Once *once, OnceVolume *volume, const Candidate *candida
 static int once_visit(Once *once, OnceVolume *volume, const Candidate *candidate)
 {
         RelocationResult result;
-        uint64_t unused;
+        uint32_t unused;
         int r;
 
         if (once->owed_usec > 0)
@@ -320,7 +320,7 @@ static int once_visit(Once *once, OnceVolume *volume, const Candidate *candidate
                 return 0;
         once->n_visited++;
         once_watch_mounts(once);
-        if (inode_map_find(&volume->excluded, candidate->id.inode, &unused)) {
+        if (inode_map_find(&volume->excluded, candidate->id, &unused)) {
                 once_volume_say_unopened(volume, candidate, true);
                 return 0;
         }
@@ -381,7 +381,7 @@ static int once_collect_all(Once *once)
                 const Mount *mount = &once->table.mounts[i];
 
                 /* Of several mounts of a volume the one by which it is reached. */
-                if (strcmp(mount->type, "xfs") == 0 && mount->writable &&
+                if (file_system_find(mount->type) && mount->writable &&
                     mount == volume_mount(&once->table, mount->device, once->config, &settings) &&
                     settings->enabled == ENABLED_YES)
                         r = once_collect(once, mount->target);

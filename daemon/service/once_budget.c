@@ -133,7 +133,7 @@ int once_budget_take(OnceBudget *budget, const OnceVolume *volume, uint64_t size
         const int64_t day = clock_local().day;
         const uint64_t limit_bytes =
                 budget_daily_bytes(volume->config->daily_writes_is_set, volume->config->daily_writes,
-                                   volume->fs.disk.rotational, volume->fs.xfs.total_bytes);
+                                   volume->fs.disk.rotational, volume->fs.facts.total_bytes);
         uint64_t left_bytes, want_bytes;
         LedgerVolume *known;
         DailyBudget charged;
@@ -149,7 +149,7 @@ int once_budget_take(OnceBudget *budget, const OnceVolume *volume, uint64_t size
         if (!lump || !known)
                 return -ENOMEM;
         /* The last block counts as a whole. */
-        size_bytes = u64_align_up(size_bytes, volume->fs.xfs.block_bytes);
+        size_bytes = u64_align_up(size_bytes, volume->fs.facts.block_bytes);
         charged = (DailyBudget){.day = known->budget_day, .charged_bytes = known->budget_charged_bytes};
         budget_redate(&charged, day);
         left_bytes = budget->lost ? 0 : budget_left(&charged, day, limit_bytes);

@@ -130,24 +130,24 @@ bool once_volume_is_unsupported(const OnceVolume *volume)
                 volume->reason == SKIP_CRASH_UNSAFE);
 }
 
-ReportFile once_volume_report(const OnceVolume *volume, const char *path, uint64_t inode)
+ReportFile once_volume_report(const OnceVolume *volume, const char *path, FileId id)
 {
-        uint64_t unused;
+        uint32_t unused;
 
         return (ReportFile){
                 .path = path,
                 .volume = volume->mount_path,
-                .inode = inode,
+                .inode = id.inode,
                 .outcome = volume->outcome,
                 .reason = volume->reason,
                 .error = volume->error,
-                .named = inode_map_find(&volume->named, inode, &unused),
+                .named = inode_map_find(&volume->named, id, &unused),
         };
 }
 
 void once_volume_say(const OnceVolume *volume, const Candidate *candidate, const RelocationResult *result)
 {
-        ReportFile file = once_volume_report(volume, candidate->path, candidate->id.inode);
+        ReportFile file = once_volume_report(volume, candidate->path, candidate->id);
 
         file.engine = result->engine;
         file.outcome = result->outcome;
@@ -164,7 +164,7 @@ void once_volume_say(const OnceVolume *volume, const Candidate *candidate, const
 
 void once_volume_say_unopened(const OnceVolume *volume, const Candidate *candidate, bool excluded)
 {
-        ReportFile file = once_volume_report(volume, candidate->path, candidate->id.inode);
+        ReportFile file = once_volume_report(volume, candidate->path, candidate->id);
 
         if (excluded) {
                 file.outcome = OUTCOME_SKIPPED;

@@ -58,7 +58,7 @@ void once_volume_learn(OnceVolume *volume, const RelocationResult *result);
 bool once_volume_is_unsupported(const OnceVolume *volume);
 
 /* A line of the report that is filled in as far as the volume goes; the outcome is the volume's own when it has stopped. */
-ReportFile once_volume_report(const OnceVolume *volume, const char *path, uint64_t inode);
+ReportFile once_volume_report(const OnceVolume *volume, const char *path, FileId id);
 
 /* Says what became of a file. */
 void once_volume_say(const OnceVolume *volume, const Candidate *candidate, const RelocationResult *result);

@@ -94,7 +94,8 @@ typedef struct ServedVolume {
         uint64_t slice_due_usec; /* the next slice of a running one */
         int64_t sweep_finished_sec;
         InventoryPhase sweep_phase; /* where the running one stands, for the ledger */
-        uint64_t sweep_cursor, sweep_offset;
+        InodeCursor sweep_cursor;
+        uint64_t sweep_offset;
 
         FileId moving;               /* set while a MOVE is out */
         uint64_t moving_bytes;       /* so far */

@@ -158,7 +158,7 @@ static void worker_add(Worker *worker, Request *request)
                           &volume->settings))
                 volume->settings = &volume->config->config.defaults;
         memcpy(reply->uuid, volume->fs.uuid, sizeof(reply->uuid));
-        reply->total_bytes = volume->fs.xfs.total_bytes;
+        reply->total_bytes = volume->fs.facts.total_bytes;
         reply->rotational = volume->fs.disk.rotational;
         if (!reply->verdict.stopped) {
                 /* What the first file would tell: there are neither sweeps nor events where nothing can be moved. */
@@ -179,10 +179,10 @@ static void worker_add(Worker *worker, Request *request)
 static int is_worth_it(const WorkerVolume *volume, Candidate *candidate)
 {
         _cleanup_close_ int root_fd = fs_volume_open(&volume->fs);
-        XfsInode inode;
+        InodeFacts inode;
         int r;
 
-        r = root_fd < 0 ? root_fd : xfs_inode_read(root_fd, candidate->id.inode, &inode);
+        r = root_fd < 0 ? root_fd : fs_volume_inode_read(&volume->fs, root_fd, candidate->id, &inode);
         if (r < 0)
                 return r;
         if (!file_id_equal(inode.id, candidate->id) || !S_ISREG(inode.mode) || inode.n_extents < 2 ||
@@ -247,7 +247,7 @@ static int worker_is_excluded(const WorkerVolume *volume, int root_fd, Request *
         if (!candidate->path)
                 return 1;
         /* One name is known; the next sweep will have met all others. */
-        fd = xfs_open_by_id(root_fd, candidate->id, O_RDONLY | O_NONBLOCK);
+        fd = fs_volume_inode_open(&volume->fs, root_fd, candidate->id, O_RDONLY | O_NONBLOCK);
         if (fd < 0)
                 return fd;
         return fstat(fd, &status) < 0 ? -errno : status.st_nlink > 1;

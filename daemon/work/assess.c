@@ -10,7 +10,6 @@
 #include "base/protection.h"
 #include "facts/extent_map.h"
 #include "facts/swap_signature.h"
-#include "facts/xfs.h"
 #include "work/assess.h"
 
 /* A whole-file engine needs the whole map at once: 160 MB of memory for the worst file. */
@@ -65,7 +64,7 @@ int assess_file(const FsVolume *volume, int root_fd, FileId id, PlanLimits *limi
         bool swap;
         int r;
 
-        fd = xfs_open_by_id(root_fd, id, O_RDONLY | O_NONBLOCK);
+        fd = fs_volume_inode_open(volume, root_fd, id, O_RDONLY | O_NONBLOCK);
         if (fd < 0)
                 return fd;
         r = file_facts_read(fd, &assessment.facts);
@@ -77,7 +76,7 @@ int assess_file(const FsVolume *volume, int root_fd, FileId id, PlanLimits *limi
                 return ASSESS_SKIP;
         }
 
-        limits->block_bytes = volume->xfs.block_bytes;
+        limits->block_bytes = volume->facts.block_bytes;
         limits->unit_bytes = u64_max(assessment.facts.extent_hint_bytes, limits->block_bytes);
         r = assess_layout(fd, limits, may_flush, &assessment);
         if (r < 0)

@@ -118,11 +118,6 @@ void candidate_list_remove(CandidateList *list, const bool *marked)
         list->n_items = n_kept;
 }
 
-static int order_u64(uint64_t a, uint64_t b)
-{
-        return a < b ? -1 : a > b;
-}
-
 static int candidate_order(const void *left, const void *right)
 {
         const Candidate *a = left, *b = right;
@@ -130,9 +125,7 @@ static int candidate_order(const void *left, const void *right)
 
         if (order != 0)
                 return order;
-        if (a->id.inode != b->id.inode)
-                return order_u64(a->id.inode, b->id.inode);
-        return order_u64(a->id.generation, b->id.generation);
+        return file_id_order(a->id, b->id);
 }
 
 void candidate_list_sort(CandidateList *list)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Numbers by inode, 16 bytes a place: the files of a volume that a run has met already, and where they stand in a list.
+/* Numbers by inode and subvolume, 16 bytes a place: the files of a volume that a run has met already, and where they stand in a list.
  *
  * Written for this instead of taken from uthash, which costs 70 bytes and an allocation for each of what may be ten
  * million files. Nothing is ever taken out. Inode 0 does not exist. */
@@ -10,9 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "facts/file_id.h"
+
 typedef struct InodePlace {
         uint64_t inode; /* 0: free */
-        uint64_t value;
+        uint32_t subvolume;
+        uint32_t value;
 } InodePlace;
 
 typedef struct InodeMap {
@@ -21,10 +24,10 @@ typedef struct InodeMap {
         size_t n_used;
 } InodeMap;
 
-/* Returns 1 when the inode is new and now has value, 0 when it is there already (with the value it has), -ENOMEM. */
-int inode_map_add(InodeMap *map, uint64_t inode, uint64_t value);
+/* The generation does not count. Returns 1 when the inode is new and now has value, 0 when it is there already (with the value it has), -ENOMEM. */
+int inode_map_add(InodeMap *map, FileId id, uint32_t value);
 
 /* True with *ret_value when it is there. */
-bool inode_map_find(const InodeMap *map, uint64_t inode, uint64_t *ret_value);
+bool inode_map_find(const InodeMap *map, FileId id, uint32_t *ret_value);
 
 void inode_map_done(InodeMap *map);

@@ -11,7 +11,6 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "decide/worth.h"
-#include "facts/xfs.h"
 #include "work/inventory.h"
 #include "work/inventory_names.h"
 #include "work/naming.h"
@@ -21,7 +20,7 @@ void inventory_begin(Inventory *inventory)
         *inventory = (Inventory){.phase = INVENTORY_FILES};
 }
 
-void inventory_resume(Inventory *inventory, InventoryPhase phase, uint64_t cursor, uint64_t offset)
+void inventory_resume(Inventory *inventory, InventoryPhase phase, InodeCursor cursor, uint64_t offset)
 {
         *inventory = (Inventory){.phase = phase, .cursor = cursor, .offset = offset};
 }
@@ -48,7 +47,7 @@ static bool is_less(const InventoryItem *a, const InventoryItem *b)
         const int order = worth_order(a->candidate.n_extents, a->candidate.size_bytes,
                                       b->candidate.n_extents, b->candidate.size_bytes);
 
-        return order != 0 ? order > 0 : a->candidate.id.inode > b->candidate.id.inode;
+        return order != 0 ? order > 0 : file_id_order(a->candidate.id, b->candidate.id) > 0;
 }
 
 static void swap(InventoryItem *a, InventoryItem *b)
@@ -122,7 +121,7 @@ typedef struct FilesPass {
         uint64_t min_bytes;
 } FilesPass;
 
-static int on_inode(const XfsInode *inode, void *userdata)
+static int on_inode(const InodeFacts *inode, void *userdata)
 {
         FilesPass *pass = userdata;
         const Candidate candidate = {
@@ -141,24 +140,17 @@ static int on_inode(const XfsInode *inode, void *userdata)
 }
 
 /* One batch. Returns 1 while there may be more, 0 at the end of the volume, -errno. */
-static int step_files(Inventory *inventory, int root_fd, const VolumeConfig *config)
+static int step_files(Inventory *inventory, const FsVolume *volume, int root_fd, const VolumeConfig *config)
 {
         FilesPass pass = {.inventory = inventory, .min_bytes = config->min_file_bytes};
 
-        return xfs_inodes_next(root_fd, &inventory->cursor, on_inode, &pass);
-}
-
-static int order_u64(uint64_t a, uint64_t b)
-{
-        return a < b ? -1 : a > b;
+        return volume->facts.type->inodes_next(&volume->facts, root_fd, &inventory->cursor, on_inode, &pass);
 }
 
 static int order_by_id(const void *left, const void *right)
 {
-        const FileId a = ((const InventoryItem *)left)->candidate.id;
-        const FileId b = ((const InventoryItem *)right)->candidate.id;
-
-        return a.inode != b.inode ? order_u64(a.inode, b.inode) : order_u64(a.generation, b.generation);
+        return file_id_order(((const InventoryItem *)left)->candidate.id,
+                             ((const InventoryItem *)right)->candidate.id);
 }
 
 /* Sorted, and each file once: what an earlier process has found may have been found again. Of two generations of an inode
@@ -192,10 +184,11 @@ int inventory_step(Inventory *inventory, const FsVolume *volume, const VolumeCon
                 return root_fd;
         do {
                 if (inventory->phase == INVENTORY_FILES) {
-                        r = step_files(inventory, root_fd, config);
+                        r = step_files(inventory, volume, root_fd, config);
                         if (r == 0) {
                                 inventory->phase = INVENTORY_NAMES;
-                                inventory->cursor = inventory->offset = 0;
+                                inventory->cursor = (InodeCursor){0};
+                                inventory->offset = 0;
                                 r = 1;
                         }
                 } else {

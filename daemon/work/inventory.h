@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The service's sweep: an inventory of a whole XFS in slices that hold nothing in between.
+/* The service's sweep: an inventory of a whole volume in slices that hold nothing in between.
  *
- * Two passes over the inodes by bulkstat. The first collects regular files in several extents; the second opens
+ * Two passes over the inodes. The first collects regular files in several extents; the second opens
  * each directory by its identity and reads it, so that every candidate gets its parent, its name and, by every name
  * that it has, is held against Exclude=. Neither walks the tree, so both can stop at any inode (the second within a
  * directory, too) and go on later, also in another process. Memory is bounded: the best INVENTORY_MAX candidates are kept. Workers only. */
@@ -33,7 +33,7 @@ typedef struct InventoryItem {
 
 typedef struct Inventory {
         InventoryPhase phase;
-        uint64_t cursor;            /* next inode */
+        InodeCursor cursor;         /* next inode */
         uint64_t offset;            /* NAMES: where in the directory at the cursor; 0: its beginning */
         uint32_t generation;        /* of that directory; 0: not known */
         uint64_t n_inodes, n_files; /* seen by the first pass of this process */
@@ -50,7 +50,7 @@ void inventory_begin(Inventory *inventory);
 /* Goes on where an earlier process was: phase, cursor and offset are its; its candidates are added by
  * inventory_add() before the first step. In phase NAMES those that it had found to be excluded must be left out:
  * their names are behind the cursor. */
-void inventory_resume(Inventory *inventory, InventoryPhase phase, uint64_t cursor, uint64_t offset);
+void inventory_resume(Inventory *inventory, InventoryPhase phase, InodeCursor cursor, uint64_t offset);
 
 /* Takes over candidate->path. In phase NAMES path and parent, where both are there, are a name that was met before;
  * in phase FILES the second pass finds them anew. Returns 0; -ENOMEM, then path stays the caller's. */

@@ -15,7 +15,6 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "facts/xfs.h"
 #include "work/inventory_names.h"
 #include "work/lookup.h"
 #include "work/naming.h"
@@ -47,7 +46,7 @@ static void pass_done(NamesPass *pass)
         (void)fd_close(pass->dir_fd);
 }
 
-static int on_inode(const XfsInode *inode, void *userdata)
+static int on_inode(const InodeFacts *inode, void *userdata)
 {
         NamesPass *pass = userdata;
         FileId *grown;
@@ -69,10 +68,10 @@ static int on_inode(const XfsInode *inode, void *userdata)
 
 static int order_by_inode(const void *key, const void *member)
 {
-        const uint64_t inode = *(const uint64_t *)key;
+        const FileId *id = key;
         const InventoryItem *item = member;
 
-        return inode < item->candidate.id.inode ? -1 : inode > item->candidate.id.inode;
+        return file_id_same_inode(*id, item->candidate.id) ? 0 : file_id_order(*id, item->candidate.id);
 }
 
 /* One of the names of an item. */
@@ -114,19 +113,19 @@ static int on_entry(NamesPass *pass, const struct dirent64 *entry)
 {
         Inventory *inventory = pass->inventory;
         const InventoryItem *end = inventory->items + inventory->n_items;
+        const FileId id = {.inode = entry->d_ino, .subvolume = pass->directory.subvolume};
         InventoryItem *item;
         int r = 0;
 
         if (entry->d_type != DT_REG && entry->d_type != DT_UNKNOWN)
                 return 0;
-        item = bsearch(&(uint64_t){entry->d_ino}, inventory->items, inventory->n_items, sizeof(*item),
-                       order_by_inode);
+        item = bsearch(&id, inventory->items, inventory->n_items, sizeof(*item), order_by_inode);
         if (!item)
                 return 0;
         /* An entry does not say of which generation it is. */
-        while (item > inventory->items && item[-1].candidate.id.inode == entry->d_ino)
+        while (item > inventory->items && file_id_same_inode(item[-1].candidate.id, id))
                 item--;
-        for (; r == 0 && item < end && item->candidate.id.inode == entry->d_ino; item++)
+        for (; r == 0 && item < end && file_id_same_inode(item->candidate.id, id); item++)
                 r = on_name(pass, item, entry->d_name);
         return r;
 }
@@ -173,7 +172,7 @@ static int read_entries(NamesPass *pass)
 /* Whose trouble is it? Returns 0 to go on with the next directory, -errno. */
 static int not_read(NamesPass *pass, int error)
 {
-        XfsInode inode;
+        InodeFacts inode;
         int r;
 
         switch (error) {
@@ -188,7 +187,7 @@ static int not_read(NamesPass *pass, int error)
         default:
                 /* A damaged directory must not stop every sweep for good; a volume that was shut down answers
                  * nothing any more, and its directories are still to be read when it is back. */
-                r = xfs_inode_read(pass->root_fd, pass->directory.inode, &inode);
+                r = fs_volume_inode_read(pass->volume, pass->root_fd, pass->directory, &inode);
                 if (r < 0 && r != -ENOENT)
                         return r;
                 pass->inventory->any_unreadable = true;
@@ -203,8 +202,8 @@ static int read_directory(NamesPass *pass, FileId directory)
 
         pass->directory = directory;
         pass->path[0] = '\0';
-        pass->dir_fd =
-                xfs_open_by_id(pass->root_fd, directory, O_RDONLY | O_DIRECTORY | O_NOATIME | O_NONBLOCK);
+        pass->dir_fd = fs_volume_inode_open(pass->volume, pass->root_fd, directory,
+                                            O_RDONLY | O_DIRECTORY | O_NOATIME | O_NONBLOCK);
         if (pass->dir_fd < 0)
                 return not_read(pass, pass->dir_fd);
         r = read_entries(pass);
@@ -232,26 +231,28 @@ static bool is_complete(const NamesPass *pass)
 static int step(NamesPass *pass)
 {
         Inventory *inventory = pass->inventory;
-        uint64_t next = inventory->cursor;
+        InodeCursor next = inventory->cursor;
         int more, r;
 
         pass->n_directories = 0;
-        more = xfs_inodes_next(pass->root_fd, &next, on_inode, pass);
+        more = pass->volume->facts.type->inodes_next(&pass->volume->facts, pass->root_fd, &next, on_inode,
+                                                     pass);
         if (more < 0)
                 return more;
         for (size_t i = 0; i < pass->n_directories; i++) {
                 const FileId directory = pass->directories[i];
 
                 /* Only of the directory that it was taken in; its inode may be another's now. */
-                if (directory.inode != inventory->cursor ||
+                if (directory.inode != inventory->cursor.inode ||
+                    directory.subvolume != inventory->cursor.subvolume ||
                     (inventory->generation != 0 && inventory->generation != directory.generation))
                         inventory->offset = 0;
-                inventory->cursor = directory.inode;
+                inventory->cursor = (InodeCursor){directory.inode, directory.subvolume};
                 inventory->generation = directory.generation;
                 r = read_directory(pass, directory);
                 if (r != 0)
                         return r;
-                inventory->cursor++;
+                inventory->cursor.inode++;
                 inventory->offset = 0;
                 if (is_over(pass))
                         return 1;

@@ -7,7 +7,7 @@
  *     file INODE GENERATION PARENT PARENT_GENERATION SIZE EXTENTS NOT_BEFORE CONFLICTS STATE NAME
  *     checksum XXXXXXXXXXXXXXXX
  *
- * Numbers are decimal. A name is written byte by byte, with %XX for what is not printable ASCII, and "-" for none. What was read is
+ * Numbers are decimal. INODE, PARENT and CURSOR are written INODE@SUBVOLUME where there is a subvolume. A name is written byte by byte, with %XX for what is not printable ASCII, and "-" for none. What was read is
  * written once more and must give the same text: so there is one text for each ledger, and no second set of rules. */
 
 #include <errno.h>
@@ -46,21 +46,36 @@ static void put_name(FILE *out, const char *name)
         fputc('\n', out);
 }
 
+static void put_inode(FILE *out, uint64_t inode, uint32_t subvolume)
+{
+        fprintf(out, " %" PRIu64, inode);
+        if (subvolume != 0)
+                fprintf(out, "@%" PRIu32, subvolume);
+}
+
+static void put_id(FILE *out, FileId id)
+{
+        put_inode(out, id.inode, id.subvolume);
+        fprintf(out, " %" PRIu32, id.generation);
+}
+
 static void put_file(FILE *out, const LedgerFile *file)
 {
-        fprintf(out,
-                "file %" PRIu64 " %" PRIu32 " %" PRIu64 " %" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRId64
-                " %" PRIu32 " %u",
-                file->id.inode, file->id.generation, file->parent.inode, file->parent.generation,
-                file->size_bytes, file->n_extents, file->not_before_sec, file->n_conflicts, file->state);
+        fputs("file", out);
+        put_id(out, file->id);
+        put_id(out, file->parent);
+        fprintf(out, " %" PRIu64 " %" PRIu64 " %" PRId64 " %" PRIu32 " %u", file->size_bytes,
+                file->n_extents, file->not_before_sec, file->n_conflicts, file->state);
         put_name(out, file->name);
 }
 
 static void put_volume(FILE *out, const LedgerVolume *volume)
 {
-        fprintf(out, "volume %s %" PRId64 " %" PRIu64 " %" PRId64 " %d %u %" PRIu64 " %" PRIu64 "\n",
-                volume->uuid, volume->budget_day, volume->budget_charged_bytes, volume->sweep_finished_sec,
-                volume->sweep_wanted, volume->sweep_phase, volume->sweep_cursor, volume->sweep_offset);
+        fprintf(out, "volume %s %" PRId64 " %" PRIu64 " %" PRId64 " %d %u", volume->uuid, volume->budget_day,
+                volume->budget_charged_bytes, volume->sweep_finished_sec, volume->sweep_wanted,
+                volume->sweep_phase);
+        put_inode(out, volume->sweep_cursor.inode, volume->sweep_cursor.subvolume);
+        fprintf(out, " %" PRIu64 "\n", volume->sweep_offset);
         for (size_t i = 0; i < volume->n_files; i++)
                 put_file(out, &volume->files[i]);
 }
@@ -151,6 +166,22 @@ static bool take_u32(Reader *reader, uint32_t *ret)
         return true;
 }
 
+static bool take_inode(Reader *reader, uint64_t *ret_inode, uint32_t *ret_subvolume)
+{
+        uint64_t subvolume = 0;
+
+        if (!take_u64(reader, ret_inode) ||
+            (take_text(reader, "@") && !take_number(reader, UINT32_MAX, &subvolume)))
+                return false;
+        *ret_subvolume = (uint32_t)subvolume;
+        return true;
+}
+
+static bool take_id(Reader *reader, FileId *ret)
+{
+        return take_inode(reader, &ret->inode, &ret->subvolume) && take_u32(reader, &ret->generation);
+}
+
 static bool take_u8(Reader *reader, uint64_t max, uint8_t *ret)
 {
         uint64_t value;
@@ -228,8 +259,7 @@ static int take_file(Reader *reader, LedgerVolume *volume)
         LedgerFile file = {0}, *grown;
         int r;
 
-        if (!take_u64(reader, &file.id.inode) || !take_u32(reader, &file.id.generation) ||
-            !take_u64(reader, &file.parent.inode) || !take_u32(reader, &file.parent.generation) ||
+        if (!take_id(reader, &file.id) || !take_id(reader, &file.parent) ||
             !take_u64(reader, &file.size_bytes) || !take_u64(reader, &file.n_extents) ||
             !take_i64(reader, &file.not_before_sec) || !take_u32(reader, &file.n_conflicts) ||
             !take_u8(reader, LEDGER_FOUND, &file.state))
@@ -280,8 +310,8 @@ static int take_volume(Reader *reader, Ledger *ledger)
         if (!take_i64(reader, &volume.budget_day) || !take_u64(reader, &volume.budget_charged_bytes) ||
             !take_i64(reader, &volume.sweep_finished_sec) || !take_u8(reader, 1, &wanted) ||
             !take_u8(reader, INVENTORY_PHASE_MAX_ - 1, &volume.sweep_phase) ||
-            !take_u64(reader, &volume.sweep_cursor) || !take_u64(reader, &volume.sweep_offset) ||
-            !take_text(reader, "\n"))
+            !take_inode(reader, &volume.sweep_cursor.inode, &volume.sweep_cursor.subvolume) ||
+            !take_u64(reader, &volume.sweep_offset) || !take_text(reader, "\n"))
                 return damaged(reader, "not the numbers of a volume");
         volume.sweep_wanted = wanted;
         for (size_t i = 0; i < ledger->n_volumes; i++)

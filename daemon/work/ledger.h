@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "facts/file_id.h"
+#include "facts/file_system.h"
 
 /* A file that a sweep under way has found: it is no member of the queue yet. */
 #define LEDGER_FOUND 3
@@ -33,7 +33,7 @@ typedef struct LedgerVolume {
         int64_t sweep_finished_sec; /* 0: never */
         bool sweep_wanted;          /* something may have been missed since */
         uint8_t sweep_phase;        /* InventoryPhase; 0: none is under way */
-        uint64_t sweep_cursor;
+        InodeCursor sweep_cursor;
         uint64_t sweep_offset;
         LedgerFile *files; /* owned */
         size_t n_files;

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "facts/xfs.h"
 #include "work/lookup.h"
 
 static bool lies_below(const char *path, const char *mount_path)
@@ -77,7 +76,7 @@ int name_lookup(const FsVolume *volume, int root_fd, FileId parent, uint64_t ino
         char *path;
         int r;
 
-        dir_fd = xfs_open_by_id(root_fd, parent, O_RDONLY | O_DIRECTORY | O_NOATIME);
+        dir_fd = fs_volume_inode_open(volume, root_fd, parent, O_RDONLY | O_DIRECTORY | O_NOATIME);
         if (dir_fd < 0)
                 return dir_fd;
         r = name_of_directory(dir_fd, volume->mount_path, directory);

@@ -83,14 +83,14 @@ static int on_entry(const WalkEntry *entry, void *userdata)
 {
         Naming *naming = userdata;
         Candidate *candidate;
-        uint64_t position;
+        uint32_t position;
         bool excluded;
 
         if (naming->callbacks->on_name)
                 naming->callbacks->on_name(entry->path, naming->callbacks->userdata);
         if (entry->type == DT_DIR)
                 return enter_directory(naming, entry->path);
-        if (entry->type != DT_REG || !inode_map_find(&naming->positions, entry->inode, &position))
+        if (entry->type != DT_REG || !inode_map_find(&naming->positions, walk_entry_key(entry), &position))
                 return 0;
 
         candidate = &naming->list->items[position];
@@ -138,7 +138,7 @@ static int naming_pass(Naming *naming, const FsVolume *volume, int root_fd, cons
         if (!naming->excluded)
                 return -ENOMEM;
         for (size_t i = 0; i < list->n_items; i++) {
-                r = inode_map_add(&naming->positions, list->items[i].id.inode, i);
+                r = inode_map_add(&naming->positions, list->items[i].id, (uint32_t)i);
                 if (r < 0)
                         return r;
         }

@@ -18,7 +18,6 @@
 #include "base/units.h"
 #include "facts/extent_map.h"
 #include "facts/file_facts.h"
-#include "facts/xfs.h"
 #include "fs/audit.h"
 #include "fs/engine.h"
 #include "work/assess.h"
@@ -126,14 +125,14 @@ const RelocationResult *relocation_result(const Relocation *relocation)
         return &relocation->result;
 }
 
-/* The engine that the volume has, or the one that its geometry promises until it is proven. */
+/* The engine that the volume has, or the one that its facts promise until it is proven. */
 static const Engine *relocation_engine(const Relocation *relocation)
 {
         const FsVolume *volume = relocation->volume;
 
         if (volume->engine)
                 return volume->engine;
-        return volume->xfs.has_exchange ? &engine_xfs_exchange : &engine_xfs_swapext;
+        return fs_volume_promised_engine(volume);
 }
 
 static RelocationStep relocation_end(Relocation *relocation, Outcome outcome, Reason reason, int error)
@@ -494,12 +493,13 @@ static RelocationStep relocation_finish(Relocation *relocation)
                 if (root_fd >= 0) {
                         _cleanup_(extent_map_done) ExtentMap map = {0};
                         _cleanup_close_ int fd =
-                                xfs_open_by_id(root_fd, relocation->candidate->id, O_RDONLY | O_NONBLOCK);
+                                fs_volume_inode_open(relocation->volume, root_fd, relocation->candidate->id,
+                                                     O_RDONLY | O_NONBLOCK);
 
                         r = fd < 0 ? fd
                                    : extent_map_read(fd, 0,
                                                      u64_align_up(relocation->looked.size_bytes,
-                                                                  relocation->volume->xfs.block_bytes),
+                                                                  relocation->volume->facts.block_bytes),
                                                      false, EXTENT_MAP_MAX, &map);
                         if (r >= 0 && map.complete)
                                 result->runs_after = extent_map_runs(&map);

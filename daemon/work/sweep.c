@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* One pass of bulkstat over the inodes. */
+/* One pass over the inodes. */
 
 #include <errno.h>
 #include <stdlib.h>
+#include <linux/fs.h>
 #include <sys/stat.h>
-#include <xfs/xfs.h>
 
 #include "base/cleanup.h"
 #include "work/sweep.h"
@@ -21,22 +21,20 @@ typedef struct GroupDirectories {
 } GroupDirectories;
 
 typedef struct Sweep {
-        const XfsGeometry *geometry;
+        const FsFacts *facts;
         uint64_t min_bytes;
         const atomic_bool *cancel;
         CandidateList *list;
-        GroupDirectories *groups; /* geometry->n_groups of them */
+        GroupDirectories *groups; /* facts->n_groups of them */
         SweepCounts counts;
 } Sweep;
 
 static GroupDirectories *sweep_group(const Sweep *sweep, uint64_t inode)
 {
-        uint32_t group = xfs_group_of(sweep->geometry, inode);
-
-        return group < sweep->geometry->n_groups ? &sweep->groups[group] : NULL;
+        return &sweep->groups[file_system_group(sweep->facts, inode)];
 }
 
-static int on_inode(const XfsInode *inode, void *userdata)
+static int on_inode(const InodeFacts *inode, void *userdata)
 {
         Sweep *sweep = userdata;
         Candidate candidate = {
@@ -52,7 +50,7 @@ static int on_inode(const XfsInode *inode, void *userdata)
         if (S_ISDIR(inode->mode)) {
                 group = sweep_group(sweep, inode->id.inode);
                 /* An immutable directory refuses donors. */
-                if (group && group->n_ids < DIRECTORIES_PER_GROUP && !(inode->xflags & FS_XFLAG_IMMUTABLE))
+                if (group->n_ids < DIRECTORIES_PER_GROUP && !(inode->xflags & FS_XFLAG_IMMUTABLE))
                         group->ids[group->n_ids++] = inode->id;
                 return 0;
         }
@@ -69,20 +67,20 @@ int sweep_volume(const FsVolume *volume, int root_fd, uint64_t min_bytes, const 
 {
         _cleanup_free_ GroupDirectories *groups = NULL;
         Sweep sweep = {
-                .geometry = &volume->xfs,
+                .facts = &volume->facts,
                 .min_bytes = min_bytes,
                 .cancel = cancel,
                 .list = list,
         };
-        uint64_t cursor = 0;
+        InodeCursor cursor = {0};
         int r;
 
-        groups = calloc(volume->xfs.n_groups, sizeof(*groups));
+        groups = calloc(volume->facts.n_groups, sizeof(*groups));
         if (!groups)
                 return -ENOMEM;
         sweep.groups = groups;
         do {
-                r = xfs_inodes_next(root_fd, &cursor, on_inode, &sweep);
+                r = volume->facts.type->inodes_next(&volume->facts, root_fd, &cursor, on_inode, &sweep);
         } while (r > 0);
         if (r < 0)
                 return r;
@@ -91,7 +89,7 @@ int sweep_volume(const FsVolume *volume, int root_fd, uint64_t min_bytes, const 
                 Candidate *candidate = &list->items[i];
                 GroupDirectories *group = sweep_group(&sweep, candidate->id.inode);
 
-                if (!file_id_is_set(candidate->parent) && group && group->n_ids > 0)
+                if (!file_id_is_set(candidate->parent) && group->n_ids > 0)
                         candidate->parent = group->ids[group->next++ % group->n_ids];
         }
         candidate_list_sort(list);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Inventory of a whole XFS by bulkstat: no directory is read and no file opened to find the candidates; one pass over
+/* Inventory of a whole volume, inode by inode: no directory is read and no file opened to find the candidates; one pass over
  * the names afterwards tells what they are called and which Exclude= covers. Workers only. */
 
 #include <stdatomic.h>

@@ -157,7 +157,7 @@ static int frame_add_name(Frame *frame, const char *name)
 
 static int walk_entry(Walk *walk, Frame *frame, const struct dirent64 *raw)
 {
-        WalkEntry entry = {.parent = frame->id, .inode = raw->d_ino};
+        WalkEntry entry = {.parent = frame->id, .inode = raw->d_ino, .subvolume = frame->id.subvolume};
         FileId id;
         int r;
 
@@ -228,6 +228,7 @@ static int walk_enter(Walk *walk, int fd, FileId parent)
         /* Where a file system has no handles there is no parent to make donors in, and nothing else is lost. */
         if (file_id_from_name(own_fd, "", &entry.id) < 0)
                 entry.id = (FileId){0};
+        entry.subvolume = entry.id.subvolume;
         r = walk->on_entry(&entry, walk->userdata);
         if (r != 0)
                 return r == WALK_PRUNE ? 0 : r;

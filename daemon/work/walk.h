@@ -18,7 +18,14 @@ typedef struct WalkEntry {
         const char *path; /* absolute or as it was named; valid during the call */
         uint8_t type;     /* DT_* */
         uint64_t inode;
+        uint32_t subvolume; /* that the inode belongs to */
 } WalkEntry;
+
+/* What tables know it by, whether its generation is known or not. */
+static inline FileId walk_entry_key(const WalkEntry *entry)
+{
+        return (FileId){.inode = entry->inode, .subvolume = entry->subvolume};
+}
 
 /* Returns 0 to go on; WALK_PRUNE to leave a directory out; anything else ends the walk and is returned. */
 #define WALK_PRUNE 1000

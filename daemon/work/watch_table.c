@@ -18,9 +18,9 @@
 /* No padding: it is compared byte by byte. */
 typedef struct WatchKey {
         uint64_t fsid;
-        uint64_t inode;
-        uint64_t generation;
+        FileId id;
 } WatchKey;
+_Static_assert(sizeof(WatchKey) == sizeof(uint64_t) + sizeof(FileId) && sizeof(FileId) == 16, "no padding");
 
 typedef struct WatchEntry {
         WatchKey key;
@@ -45,7 +45,7 @@ static int order_due(const void *left, const void *right)
 
 static WatchKey key_of(uint64_t fsid, FileId id)
 {
-        return (WatchKey){.fsid = fsid, .inode = id.inode, .generation = id.generation};
+        return (WatchKey){.fsid = fsid, .id = id};
 }
 
 static WatchEntry *find(const WatchTable *table, uint64_t fsid, FileId id)

@@ -151,14 +151,14 @@ STATE=$SCRATCH/state
 # stop_inside ARGUMENT...: leaves $STATE behind.
 stop_inside()
 {
-        local phase cursor offset big
+        local phase subvolume cursor offset big
 
         big=$(stat --format=%i "$MNT/big")
         rm -f "$STATE"
         inventory 3 --min-size=65536 --state="$STATE" --slice=1 --inside=10 --at="$big" "$@" "$MNT"
-        read -r phase cursor offset <"$STATE"
-        [[ $phase == 2 && $cursor == "$big" && $offset != 0 ]] ||
-                fail "stopped elsewhere: $phase $cursor $offset"
+        read -r phase subvolume cursor offset <"$STATE"
+        [[ $phase == 2 && $subvolume == 0 && $cursor == "$big" && $offset != 0 ]] ||
+                fail "stopped elsewhere: $phase $subvolume $cursor $offset"
 }
 
 stop_inside
@@ -169,7 +169,7 @@ expect "$SCRATCH/all" "resumed in another process"
 # It goes on from there, not from the beginning: what this process was not told, it does not find.
 chattr -i "$MNT/still"
 stop_inside --exclude="$MNT/nowhere/*"
-sed -i '2,$s,^\(\([0-9]* \)\{4\}\).*,\10 0 -,' "$STATE"
+sed -i '2,$s,^\(\([0-9]* \)\{5\}\).*,\10 0 0 -,' "$STATE"
 inventory 0 --min-size=65536 --state="$STATE" --exclude="$MNT/nowhere/*" "$MNT"
 grep -q $'\tlate\t' "$FOUND" || fail "the end of the directory was not read: $(cat "$FOUND")"
 ! grep -q $'\tbig/early$' "$FOUND" || fail "the directory was read from its beginning"

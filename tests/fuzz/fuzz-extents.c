@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 #include "base/number.h"
 #include "facts/extent_map.h"
-#include "facts/xfs.h"
+#include "facts/file_system.h"
 #include "fuzz.h"
 
 /* More calls than that, and it never ends. */
@@ -125,7 +125,7 @@ static void check_map(void)
         require(extent_map_runs(&map) <= map.n_extents);
 }
 
-static int on_inode(const XfsInode *inode, void *userdata)
+static int on_inode(const InodeFacts *inode, void *userdata)
 {
         uint64_t *next = userdata;
 
@@ -136,21 +136,22 @@ static int on_inode(const XfsInode *inode, void *userdata)
 
 static void check_inodes(void)
 {
-        uint64_t cursor = 0, next = 0;
-        XfsInode inode;
+        InodeCursor cursor = {0};
+        uint64_t next = 0;
+        InodeFacts inode;
         int r;
 
         do {
-                const uint64_t before = cursor;
+                const uint64_t before = cursor.inode;
 
                 require(++n_calls < CALLS_MAX);
-                r = xfs_inodes_next(-1, &cursor, on_inode, &next);
-                require(r <= 1 && cursor >= before);
+                r = file_system_xfs.inodes_next(NULL, -1, &cursor, on_inode, &next);
+                require(r <= 1 && cursor.inode >= before);
         } while (r == 1);
 
-        cursor = take_number();
-        r = xfs_inode_read(-1, cursor, &inode);
-        require(r < 0 || (r == 0 && inode.id.inode == cursor));
+        cursor.inode = take_number();
+        r = file_system_xfs.inode_read(NULL, -1, (FileId){.inode = cursor.inode}, &inode);
+        require(r < 0 || (r == 0 && inode.id.inode == cursor.inode));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)

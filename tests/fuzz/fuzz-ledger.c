@@ -93,7 +93,7 @@ static void ledger_of(FuzzBytes *bytes, Ledger *ret)
                         .sweep_finished_sec = (int64_t)fuzz_take(bytes, 8),
                         .sweep_wanted = fuzz_take(bytes, 1) & 1,
                         .sweep_phase = (uint8_t)(fuzz_take(bytes, 1) % INVENTORY_PHASE_MAX_),
-                        .sweep_cursor = fuzz_take(bytes, 8),
+                        .sweep_cursor = {.inode = fuzz_take(bytes, 8)},
                         .sweep_offset = fuzz_take(bytes, 3),
                         .n_files = fuzz_take(bytes, 1) % 8,
                 };
@@ -118,6 +118,9 @@ static void ledger_of(FuzzBytes *bytes, Ledger *ret)
                         };
                         if (n_name > (size_t)(bytes->end - bytes->at))
                                 n_name = (size_t)(bytes->end - bytes->at);
+                        /* Most volumes have none. */
+                        if (volume->files[j].n_conflicts & 1)
+                                volume->files[j].id.subvolume = volume->files[j].n_conflicts >> 1;
                         volume->files[j].name = fuzz_text(bytes->at, n_name);
                         bytes->at += n_name;
                         /* No name is written as none. */
@@ -143,8 +146,9 @@ static void check_same(const Ledger *a, const Ledger *b)
                         v->budget_charged_bytes == w->budget_charged_bytes &&
                         v->sweep_finished_sec == w->sweep_finished_sec &&
                         v->sweep_wanted == w->sweep_wanted && v->sweep_phase == w->sweep_phase &&
-                        v->sweep_cursor == w->sweep_cursor && v->sweep_offset == w->sweep_offset &&
-                        v->n_files == w->n_files);
+                        v->sweep_cursor.inode == w->sweep_cursor.inode &&
+                        v->sweep_cursor.subvolume == w->sweep_cursor.subvolume &&
+                        v->sweep_offset == w->sweep_offset && v->n_files == w->n_files);
                 for (size_t j = 0; j < v->n_files; j++) {
                         const LedgerFile *f = &v->files[j], *g = &w->files[j];
 

@@ -93,19 +93,23 @@ static int make_files(const char *path)
 static void state_read(Inventory *inventory)
 {
         _cleanup_fclose_ FILE *file = fopen(arg_state, "re");
-        uint64_t phase, cursor, offset;
+        InodeCursor cursor;
+        uint64_t phase, offset;
         Candidate item = {0};
         int n;
 
         if (!file)
                 return;
-        if (fscanf(file, "%" SCNu64 " %" SCNu64 " %" SCNu64, &phase, &cursor, &offset) != 3)
+        if (fscanf(file, "%" SCNu64 " %" SCNu32 " %" SCNu64 " %" SCNu64, &phase, &cursor.subvolume,
+                   &cursor.inode, &offset) != 4)
                 error(STATUS_ERROR, 0, "%s", arg_state);
         inventory_resume(inventory, (InventoryPhase)phase, cursor, offset);
         while ((n = fscanf(file,
-                           "%" SCNu64 " %" SCNu32 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu32 " %m[^\n]",
-                           &item.id.inode, &item.id.generation, &item.size_bytes, &item.n_extents,
-                           &item.parent.inode, &item.parent.generation, &item.path)) == 7) {
+                           "%" SCNu32 " %" SCNu64 " %" SCNu32 " %" SCNu64 " %" SCNu64 " %" SCNu32 " %" SCNu64
+                           " %" SCNu32 " %m[^\n]",
+                           &item.id.subvolume, &item.id.inode, &item.id.generation, &item.size_bytes,
+                           &item.n_extents, &item.parent.subvolume, &item.parent.inode,
+                           &item.parent.generation, &item.path)) == 9) {
                 if (strcmp(item.path, "-") == 0)
                         free(TAKE_PTR(item.path));
                 if (inventory_add(inventory, &item) < 0)
@@ -122,16 +126,17 @@ static void state_write(const Inventory *inventory)
 
         if (!file)
                 error(STATUS_ERROR, errno, "%s", arg_state);
-        (void)fprintf(file, "%d %" PRIu64 " %" PRIu64 "\n", (int)inventory->phase, inventory->cursor,
-                      inventory->offset);
+        (void)fprintf(file, "%d %" PRIu32 " %" PRIu64 " %" PRIu64 "\n", (int)inventory->phase,
+                      inventory->cursor.subvolume, inventory->cursor.inode, inventory->offset);
         for (size_t i = 0; i < inventory->n_items; i++) {
                 const Candidate *item = &inventory->items[i].candidate;
 
                 if (!inventory->items[i].excluded)
                         (void)fprintf(file,
-                                      "%" PRIu64 " %" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu32
-                                      " %s\n",
-                                      item->id.inode, item->id.generation, item->size_bytes, item->n_extents,
+                                      "%" PRIu32 " %" PRIu64 " %" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu32
+                                      " %" PRIu64 " %" PRIu32 " %s\n",
+                                      item->id.subvolume, item->id.inode, item->id.generation,
+                                      item->size_bytes, item->n_extents, item->parent.subvolume,
                                       item->parent.inode, item->parent.generation,
                                       item->path ? item->path : "-");
         }
@@ -172,7 +177,8 @@ static int run(Inventory *inventory, const FsVolume *volume, const VolumeConfig 
 
         do {
                 const InventoryPhase phase = inventory->phase;
-                const uint64_t cursor = inventory->cursor, offset = inventory->offset;
+                const InodeCursor cursor = inventory->cursor;
+                const uint64_t offset = inventory->offset;
                 const uint64_t start_usec = clock_monotonic_usec();
                 uint64_t usec;
 
@@ -185,10 +191,11 @@ static int run(Inventory *inventory, const FsVolume *volume, const VolumeConfig 
                 spent_usec[phase] += usec;
                 if (r < 0)
                         error(STATUS_ERROR, -r, "%s", volume->mount_path);
-                if (r > 0 && phase == inventory->phase && cursor == inventory->cursor &&
-                    offset == inventory->offset)
+                if (r > 0 && phase == inventory->phase && cursor.inode == inventory->cursor.inode &&
+                    cursor.subvolume == inventory->cursor.subvolume && offset == inventory->offset)
                         error(STATUS_WRONG, 0, "a slice without progress");
-                n_inside += r > 0 && inventory->offset != 0 && (arg_at == 0 || arg_at == inventory->cursor);
+                n_inside += r > 0 && inventory->offset != 0 &&
+                            (arg_at == 0 || arg_at == inventory->cursor.inode);
                 if (arg_between && system(arg_between) != 0)
                         error(STATUS_WRONG, 0, "failed after slice %" PRIu64 ": %s", n_steps, arg_between);
         } while (r > 0 && n_steps < arg_steps && n_inside < arg_inside);

@@ -78,7 +78,7 @@ static void an_inventory_begins_with_the_files(void **state)
         (void)state;
         inventory_begin(&inventory);
         assert_int_equal(inventory.phase, INVENTORY_FILES);
-        assert_int_equal(inventory.cursor, 0);
+        assert_int_equal(inventory.cursor.inode, 0);
         assert_int_equal(inventory.n_items, 0);
         inventory_done(&inventory);
         inventory_done(&inventory);
@@ -145,9 +145,9 @@ static void names_met_before_are_kept_by_the_second_pass_alone(void **state)
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
                 Inventory inventory;
 
-                inventory_resume(&inventory, rows[i].phase, 4711, 42);
+                inventory_resume(&inventory, rows[i].phase, (InodeCursor){.inode = 4711}, 42);
                 assert_int_equal(inventory.phase, rows[i].phase);
-                assert_int_equal(inventory.cursor, 4711);
+                assert_int_equal(inventory.cursor.inode, 4711);
                 assert_int_equal(inventory.offset, 42);
                 add(&inventory, 5000, 3, MIB, rows[i].path);
                 if (rows[i].name)
@@ -165,7 +165,7 @@ static void a_path_without_a_parent_is_no_name(void **state)
         Inventory inventory;
 
         (void)state;
-        inventory_resume(&inventory, INVENTORY_NAMES, 0, 0);
+        inventory_resume(&inventory, INVENTORY_NAMES, (InodeCursor){0}, 0);
         assert_int_equal(inventory_add(&inventory, &candidate), 0);
         assert_null(inventory.items[0].name);
         inventory_done(&inventory);
@@ -174,7 +174,7 @@ static void a_path_without_a_parent_is_no_name(void **state)
 /* Inode 1 has a name, 2 has none, 3 is excluded by one of its names. */
 static void make_three(Inventory *inventory)
 {
-        inventory_resume(inventory, INVENTORY_NAMES, 0, 0);
+        inventory_resume(inventory, INVENTORY_NAMES, (InodeCursor){0}, 0);
         add(inventory, 1, 3, MIB, "/srv/named");
         add(inventory, 2, 3, MIB, NULL);
         add(inventory, 3, 3, MIB, "/srv/secret/other");

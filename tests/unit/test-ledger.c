@@ -119,13 +119,19 @@ static char *random_name(void)
         return name;
 }
 
+/* Most volumes have none. */
+static uint32_t random_subvolume(void)
+{
+        return random_next() % 2 == 0 ? 0 : (uint32_t)random_number();
+}
+
 static void random_file(LedgerFile *ret)
 {
         static const uint8_t states[] = {QUEUE_WAITING, QUEUE_COOLING, LEDGER_FOUND};
 
         *ret = (LedgerFile){
-                .id = {random_number() | 1, (uint32_t)random_number()},
-                .parent = {random_number(), (uint32_t)random_number()},
+                .id = {random_number() | 1, random_subvolume(), (uint32_t)random_number()},
+                .parent = {random_number(), random_subvolume(), (uint32_t)random_number()},
                 .name = random_name(),
                 .size_bytes = random_number(),
                 .n_extents = random_number(),
@@ -150,7 +156,7 @@ static Ledger random_ledger(void)
                         .sweep_finished_sec = (int64_t)random_number(),
                         .sweep_wanted = random_next() % 2,
                         .sweep_phase = (uint8_t)(random_next() % INVENTORY_PHASE_MAX_),
-                        .sweep_cursor = random_number(),
+                        .sweep_cursor = {.inode = random_number(), .subvolume = random_subvolume()},
                         .sweep_offset = random_number(),
                         .n_files = random_next() % 12,
                 };
@@ -186,7 +192,9 @@ static void assert_ledger_equal(const Ledger *a, const Ledger *b)
                 assert_true(v->budget_charged_bytes == w->budget_charged_bytes);
                 assert_true(v->sweep_finished_sec == w->sweep_finished_sec);
                 assert_true(v->sweep_wanted == w->sweep_wanted && v->sweep_phase == w->sweep_phase);
-                assert_true(v->sweep_cursor == w->sweep_cursor && v->sweep_offset == w->sweep_offset);
+                assert_true(v->sweep_cursor.inode == w->sweep_cursor.inode &&
+                            v->sweep_cursor.subvolume == w->sweep_cursor.subvolume &&
+                            v->sweep_offset == w->sweep_offset);
                 assert_int_equal(v->n_files, w->n_files);
                 for (size_t j = 0; j < v->n_files; j++)
                         assert_file_equal(&v->files[j], &w->files[j]);
@@ -212,7 +220,7 @@ static void any_ledger_is_read_as_it_was_written(void **state)
 static void an_empty_name_is_none(void **state)
 {
         char empty[] = "";
-        LedgerFile file = {.id = {1, 1}, .name = empty, .state = QUEUE_WAITING};
+        LedgerFile file = {.id = {.inode = 1, .generation = 1}, .name = empty, .state = QUEUE_WAITING};
         LedgerVolume volume = {.uuid = UUID_A, .files = &file, .n_files = 1};
         const Ledger ledger = {&volume, 1};
         _cleanup_(ledger_done) Ledger again = {0};

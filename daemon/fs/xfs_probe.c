@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What is proven of a volume before anything on it is moved, on scratch files that never have a name.
+/* What is proven of an XFS before anything on it is moved, on scratch files that never have a name.
  *
  * A version number says nothing about what a distribution's kernel really does; a commit with a known answer does. */
 
@@ -14,8 +14,8 @@
 #include "base/cleanup.h"
 #include "base/number.h"
 #include "base/protection.h"
-#include "facts/xfs.h"
 #include "fs/donor.h"
+#include "fs/driver.h"
 #include "fs/lease.h"
 #include "fs/xfs_commit.h"
 
@@ -91,16 +91,17 @@ static int scratch_keeps_unwritten(int fd)
         return n_bytes == SCRATCH_BYTES;
 }
 
-static int scratch_make(int root_fd, const FileId *parents, size_t n_parents, Scratch *ret)
+static int scratch_make(const FsVolume *volume, int root_fd, const FileId *parents, size_t n_parents,
+                        Scratch *ret)
 {
         _cleanup_(scratch_done) Scratch scratch = {-EBADF, -EBADF, -EBADF};
         FileId id;
         int r;
 
-        r = scratch.named_fd = donor_create(root_fd, parents, n_parents);
+        r = scratch.named_fd = donor_create(volume, root_fd, parents, n_parents);
         if (r < 0)
                 return r;
-        r = scratch.donor_fd = donor_create(root_fd, parents, n_parents);
+        r = scratch.donor_fd = donor_create(volume, root_fd, parents, n_parents);
         if (r < 0)
                 return r;
         r = scratch_fill(scratch.named_fd, 'T');
@@ -112,7 +113,7 @@ static int scratch_make(int root_fd, const FileId *parents, size_t n_parents, Sc
         r = file_id_from_name(scratch.named_fd, "", &id);
         if (r < 0)
                 return r;
-        r = scratch.target_fd = xfs_open_by_id(root_fd, id, O_RDWR | O_NONBLOCK);
+        r = scratch.target_fd = fs_volume_inode_open(volume, root_fd, id, O_RDWR | O_NONBLOCK);
         if (r < 0)
                 return r;
         *ret = scratch;
@@ -218,7 +219,7 @@ static int engine_answers(FsVolume *volume, int root_fd, const FileId *parents, 
         _cleanup_(scratch_done) Scratch scratch = {-EBADF, -EBADF, -EBADF};
         int r, distinct, keeps;
 
-        r = scratch_make(root_fd, parents, n_parents, &scratch);
+        r = scratch_make(volume, root_fd, parents, n_parents, &scratch);
         if (r < 0)
                 return r;
         distinct = stamps_are_distinct(&scratch);
@@ -248,32 +249,37 @@ static int engine_answers(FsVolume *volume, int root_fd, const FileId *parents, 
  * Under quota SWAPEXT wants owner and donor to be the same, which would charge the donor to the owner. */
 static Reason swapext_refusal(const FsVolume *volume)
 {
-        if (!volume->xfs.has_reverse_map && PROTECTED_BY(REVERSE_MAP))
+        if (!volume->facts.xfs.has_reverse_map && PROTECTED_BY(REVERSE_MAP))
                 return SKIP_CRASH_UNSAFE;
-        return volume->xfs.has_quota ? SKIP_QUOTA : REASON_NONE;
+        return volume->facts.xfs.has_quota ? SKIP_QUOTA : REASON_NONE;
 }
 
-Reason fs_volume_refusal(const FsVolume *volume)
+static Reason xfs_refusal(const FsVolume *volume)
 {
-        return volume->xfs.has_exchange ? REASON_NONE : swapext_refusal(volume);
+        return volume->facts.xfs.has_exchange ? REASON_NONE : swapext_refusal(volume);
 }
 
-int fs_volume_probe(FsVolume *volume, int root_fd, const FileId *parents, size_t n_parents, int *ret_error)
+static const Engine *xfs_promised(const FsVolume *volume)
+{
+        return volume->facts.xfs.has_exchange ? &engine_xfs_exchange : &engine_xfs_swapext;
+}
+
+/* The exchange engine is tried first where the volume has the feature, then SWAPEXT. */
+static int xfs_probe(FsVolume *volume, int root_fd, const FileId *parents, size_t n_parents)
 {
         /* What stands when there is no engine that could be tried. */
         int r = -ENOSYS;
 
-        volume->engine = NULL;
-        if (volume->xfs.has_exchange) {
+        if (volume->facts.xfs.has_exchange)
                 r = engine_answers(volume, root_fd, parents, n_parents, &xfs_commit_exchange);
-                if (r > 0)
-                        return 0;
-        }
-        if (swapext_refusal(volume) == REASON_NONE) {
+        if (r <= 0 && swapext_refusal(volume) == REASON_NONE)
                 r = engine_answers(volume, root_fd, parents, n_parents, &xfs_commit_swapext);
-                if (r > 0)
-                        return 0;
-        }
-        *ret_error = r;
-        return 1;
+        return r;
 }
+
+const FsDriver fs_driver_xfs = {
+        .type = &file_system_xfs,
+        .refusal = xfs_refusal,
+        .promised = xfs_promised,
+        .probe = xfs_probe,
+};
