@@ -9,6 +9,7 @@
 typedef struct Policy {
         uint64_t min_file_bytes;
         bool executables;             /* files with an execute bit, too */
+        bool busy_files;              /* files that are in use, where the engine can */
         bool engine_keeps_privileges; /* the volume's engine leaves setuid and capabilities alone */
 } Policy;
 

@@ -189,12 +189,93 @@ static int add_device(Roots *roots, dev_t device, unsigned depth)
         return n < 0 ? n : 0;
 }
 
-int disk_roots_read_in(const char *sysfs, const char *file_root, dev_t device, dev_t *ret_disks, size_t max)
+/* Is it the member that the mount table names? By number, or by name where there is no node to ask. */
+static bool is_source(const char *source, const char *name, dev_t member)
+{
+        const char *last = strrchr(source, '/');
+        struct stat status;
+
+        if (stat(source, &status) == 0 && S_ISBLK(status.st_mode))
+                return status.st_rdev == member;
+        return strcmp(last ? last + 1 : source, name) == 0;
+}
+
+/* The devices of one pool, if source is among them. Returns 1, 0 when it is not, -errno. */
+static int add_pool(Roots *roots, int pools_fd, const char *uuid, const char *source)
+{
+        _cleanup_closedir_ DIR *members = NULL;
+        _cleanup_free_ char *path = NULL;
+        struct dirent *entry;
+        bool found = false;
+        int fd, r;
+
+        if (asprintf(&path, "%s/devices", uuid) < 0) {
+                path = NULL;
+                return -ENOMEM;
+        }
+        fd = openat(pools_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        /* "features" is no pool. */
+        if (fd < 0)
+                return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+        members = fdopendir(fd);
+        if (!members) {
+                r = -errno;
+                (void)fd_close(fd);
+                return r;
+        }
+        while (errno = 0, (entry = readdir(members))) {
+                _cleanup_free_ char *number = NULL;
+                dev_t member;
+
+                if (entry->d_name[0] == '.')
+                        continue;
+                if (asprintf(&number, "%s/dev", entry->d_name) < 0) {
+                        number = NULL;
+                        return -ENOMEM;
+                }
+                r = device_read(dirfd(members), number, &member);
+                if (r >= 0)
+                        r = add_device(roots, member, 1);
+                if (r < 0)
+                        return r;
+                found |= is_source(source, entry->d_name, member);
+        }
+        return errno != 0 ? -errno : found;
+}
+
+/* btrfs lists its pools by UUID. Returns 0 or -errno; -ENODEV when source is in none. */
+static int find_pool(Roots *roots, const char *source)
+{
+        _cleanup_closedir_ DIR *pools = NULL;
+        _cleanup_free_ char *path = NULL;
+        struct dirent *entry;
+        int r;
+
+        if (asprintf(&path, "%s/fs/btrfs", roots->sysfs) < 0) {
+                path = NULL;
+                return -ENOMEM;
+        }
+        pools = opendir(path);
+        if (!pools)
+                return errno == ENOENT ? -ENODEV : -errno;
+        while (errno = 0, (entry = readdir(pools))) {
+                if (entry->d_name[0] == '.')
+                        continue;
+                r = add_pool(roots, dirfd(pools), entry->d_name, source);
+                if (r != 0)
+                        return r < 0 ? r : 0;
+                roots->n_disks = roots->n_seen = 0;
+        }
+        return errno != 0 ? -errno : -ENODEV;
+}
+
+int disk_roots_read_in(const char *sysfs, const char *file_root, dev_t device, const char *source,
+                       dev_t *ret_disks, size_t max)
 {
         Roots roots = {.sysfs = sysfs, .file_root = file_root, .disks = ret_disks, .max = max};
         int r;
 
-        r = add_device(&roots, device, 0);
+        r = major(device) == 0 && source ? find_pool(&roots, source) : add_device(&roots, device, 0);
         free(roots.seen);
         if (r < 0)
                 return r;
@@ -204,7 +285,7 @@ int disk_roots_read_in(const char *sysfs, const char *file_root, dev_t device, d
         return (int)roots.n_disks;
 }
 
-int disk_roots_read(dev_t device, dev_t *ret_disks, size_t max)
+int disk_roots_read(dev_t device, const char *source, dev_t *ret_disks, size_t max)
 {
-        return disk_roots_read_in("/sys", "", device, ret_disks, max);
+        return disk_roots_read_in("/sys", "", device, source, ret_disks, max);
 }

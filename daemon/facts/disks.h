@@ -34,10 +34,12 @@ bool disk_is_gone(dev_t device);
 /* The same with sysfs somewhere else, for tests. */
 bool disk_is_gone_in(const char *sysfs, dev_t device);
 
-/* The physical disks that device lies on: partitions are looked up as their disk, loop devices as the disks of the file system
+/* The physical disks that device lies on; of an anonymous one (btrfs) those of all members of the pool that source, a member as the mount
+ * table names it, belongs to: partitions are looked up as their disk, loop devices as the disks of the file system
  * that holds their file, device mapper and md as all of their members. A device that nothing can be found below (the file of
  * a loop device lies on tmpfs, or is deleted) is its own. Returns their number, at most max, ascending and each once; -errno. */
-int disk_roots_read(dev_t device, dev_t *ret_disks, size_t max);
+int disk_roots_read(dev_t device, const char *source, dev_t *ret_disks, size_t max);
 
 /* The same with sysfs somewhere else, for tests: there the files of loop devices are looked up below file_root. */
-int disk_roots_read_in(const char *sysfs, const char *file_root, dev_t device, dev_t *ret_disks, size_t max);
+int disk_roots_read_in(const char *sysfs, const char *file_root, dev_t device, const char *source,
+                       dev_t *ret_disks, size_t max);

@@ -8,7 +8,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <limits.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "facts/file_id.h"
 #include "facts/xfs.h"
@@ -46,6 +48,17 @@ typedef struct InodeCursor {
 
 struct FileSystemType {
         const char *name; /* in the mount table: "xfs" */
+
+        /* The directory at the top of the file system, through a directory of any mount of it. NULL: mount_fd is that. Returns a
+         * descriptor or -errno. */
+        int (*root_open)(int mount_fd);
+
+        /* The block devices that it lies on, at most max. NULL: the one of st_dev. Returns their number or -errno. */
+        int (*devices_read)(int fs_fd, dev_t *ret, size_t max);
+
+        /* The path of a directory from the top, where the kernel's own name of a descriptor would not do. Returns 0; -ENOENT when it is
+         * gone; -ENAMETOOLONG; -errno. NULL: readlink(2) of the descriptor. */
+        int (*directory_path)(int fs_fd, FileId directory, char ret[static PATH_MAX]);
 
         /* Returns 0; -EOPNOTSUPP when fs_fd is on another type; -errno. */
         int (*read)(int fs_fd, FsFacts *ret);

@@ -4,10 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libmount/libmount.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -137,6 +139,11 @@ void mount_table_done(MountTable *table)
         *table = (MountTable){0};
 }
 
+bool device_is_anonymous(dev_t device)
+{
+        return major(device) == 0;
+}
+
 const Mount *mount_table_find(const MountTable *table, dev_t device)
 {
         const Mount *best = NULL;
@@ -144,9 +151,61 @@ const Mount *mount_table_find(const MountTable *table, dev_t device)
         for (size_t i = 0; i < table->n_mounts; i++) {
                 const Mount *mount = &table->mounts[i];
 
-                if (mount->device == device && strcmp(mount->root, "/") == 0 &&
+                if (mount->device == device &&
+                    (strcmp(mount->root, "/") == 0 || device_is_anonymous(device)) &&
                     (!best || mount->writable || !best->writable))
                         best = mount;
         }
         return best;
+}
+
+/* Is every mount of the device in a also in b? */
+static bool has_all_of(const MountTable *a, const MountTable *b, dev_t device)
+{
+        for (size_t i = 0; i < a->n_mounts; i++) {
+                bool found = a->mounts[i].device != device;
+
+                for (size_t j = 0; j < b->n_mounts && !found; j++)
+                        found = b->mounts[j].device == device &&
+                                strcmp(a->mounts[i].root, b->mounts[j].root) == 0 &&
+                                strcmp(a->mounts[i].target, b->mounts[j].target) == 0;
+                if (!found)
+                        return false;
+        }
+        return true;
+}
+
+bool mount_table_same(const MountTable *a, const MountTable *b, dev_t device)
+{
+        return has_all_of(a, b, device) && has_all_of(b, a, device);
+}
+
+int mount_device(int fd, const struct stat *status, dev_t *ret)
+{
+        _cleanup_fclose_ FILE *table = NULL;
+        _cleanup_free_ char *line = NULL;
+        size_t room = 0;
+        struct statx mount;
+
+        *ret = status->st_dev;
+        if (!device_is_anonymous(status->st_dev))
+                return 0;
+        if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_MNT_ID, &mount) < 0)
+                return -errno;
+        if (!(mount.stx_mask & STATX_MNT_ID))
+                return 0;
+        table = fopen("/proc/self/mountinfo", "re");
+        if (!table)
+                return -errno;
+        while (getline(&line, &room, table) >= 0) {
+                unsigned number_major, number_minor;
+                uint64_t id;
+
+                if (sscanf(line, "%" SCNu64 " %*u %u:%u ", &id, &number_major, &number_minor) == 3 &&
+                    id == mount.stx_mnt_id) {
+                        *ret = makedev(number_major, number_minor);
+                        return 0;
+                }
+        }
+        return 0;
 }

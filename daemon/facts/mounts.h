@@ -9,14 +9,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 typedef struct Mount {
-        char *target;  /* mount point, unescaped */
-        char *root;    /* directory of the file system that is mounted there; "/" for the whole */
-        char *type;    /* "xfs" */
-        char *source;  /* "/dev/sda1"; may be NULL */
-        dev_t device;  /* st_dev of its files (not on btrfs) */
+        char *target; /* mount point, unescaped */
+        char *root;   /* directory of the file system that is mounted there; "/" for the whole */
+        char *type;   /* "xfs" */
+        char *source; /* "/dev/sda1"; may be NULL */
+        dev_t device; /* of its super block: st_dev of its files, but on btrfs, where each subvolume has its own */
         bool writable; /* neither this mount nor its super block is read-only */
 } Mount;
 
@@ -32,6 +33,16 @@ int mount_table_open(void);
 int mount_table_read(int table_fd, MountTable *ret);
 void mount_table_done(MountTable *table);
 
-/* The mount to reach a device by: the last one of the whole file system (root "/") that is writable, else one that
- * is not; NULL when there is none. */
+/* Whether device is the number of a super block without a block device of its own, as btrfs has it. */
+bool device_is_anonymous(dev_t device);
+
+/* The mount to reach a device by: the last one of the whole file system (root "/"; for an anonymous device of any part of it) that
+ * is writable, else one that is not; NULL when there is none. */
 const Mount *mount_table_find(const MountTable *table, dev_t device);
+
+/* Are the same directories of that device mounted in the same places in both? */
+bool mount_table_same(const MountTable *a, const MountTable *b, dev_t device);
+
+/* The device of the mount that fd (O_PATH will do) is open on, as the mount table has it; status is fd's. Source: fstat(2), for an anonymous
+ * device statx(2) and our own mount table. Returns 0 or -errno. */
+int mount_device(int fd, const struct stat *status, dev_t *ret);

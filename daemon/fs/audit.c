@@ -41,7 +41,7 @@ static int look(const EngineJob *job, int fd, bool is_quiet, TripKind *ret_kind)
         r = file_facts_read(fd, &before);
         if (r < 0)
                 return r;
-        r = copier_sample_check(job->copier, fd);
+        r = job->was_quiet && job->volume->engine->recheck ? job->volume->engine->recheck(job, fd) : 0;
         if (r < 0)
                 return r;
         facts.content_differs = r == COPY_WRONG;

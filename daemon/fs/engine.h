@@ -58,6 +58,7 @@ typedef struct EngineJob {
         int target_fd;
         int donor_fd;
         FileFacts sampled; /* the target at the sample */
+        bool was_quiet; /* nobody had it open for writing or mapped then: what changes later moves a stamp */
         EngineCookie cookie;
         int64_t clock_offset_nsec; /* at the sample */
         ExtentMap map;             /* of the region, after the sample */
@@ -75,12 +76,17 @@ typedef struct Engine {
         const char *name;      /* in every record: "xfs-exchange" */
         bool whole_file;       /* cannot commit less than a file */
         bool keeps_privileges; /* setuid and file capabilities survive */
+        bool kernel_copies;    /* the page cache stays, and no file needs to be quiet */
         int (*open)(EngineJob *job);
         int (*sample)(EngineJob *job);
         int (*reserve)(EngineJob *job);
         int (*copy)(EngineJob *job);
         int (*verify)(EngineJob *job);
+        /* With ENGINE_MORE a part of the region is committed. */
         int (*commit)(EngineJob *job);
+        /* The audit: does what was sampled of the region's content, read anew through fd (O_RDONLY | O_DIRECT), hold what it held before
+         * the commit? Returns 0, COPY_WRONG or -errno. Asked only when job->was_quiet. NULL: there is nothing to compare. */
+        int (*recheck)(const EngineJob *job, int fd);
         void (*close)(EngineJob *job);
 } Engine;
 

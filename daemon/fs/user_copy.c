@@ -193,6 +193,7 @@ int user_copy_sample(EngineJob *job, const XfsCommit *commit)
         /* Whoever waited for it to be taken away may have had a direct write in flight since before the sample. */
         if (!kept && PROTECTED_BY(LEASE) && PROTECTED_BY(LEASE_KEPT))
                 return verdict(job, ENGINE_BUSY, BUSY_OPEN);
+        job->was_quiet = true;
         job->clock_offset_nsec = clock_offset_nsec();
 
         /* What was dirty at the sample has to be on the device before it is read from there. Whoever writes from here on
@@ -401,6 +402,11 @@ int user_copy_commit(EngineJob *job, const XfsCommit *commit, bool with_lease)
             job->cached_bytes > 0)
                 page_cache_refill(job->target_fd, job->region.offset, job->region.length);
         return r;
+}
+
+int user_copy_recheck(const EngineJob *job, int fd)
+{
+        return copier_sample_check(job->copier, fd);
 }
 
 void user_copy_close(EngineJob *job)

@@ -18,4 +18,5 @@ int user_copy_copy(EngineJob *job);
 int user_copy_verify(EngineJob *job);
 /* with_lease: nobody may open the file while the kernel works (SWAPEXT). */
 int user_copy_commit(EngineJob *job, const XfsCommit *commit, bool with_lease);
+int user_copy_recheck(const EngineJob *job, int fd);
 void user_copy_close(EngineJob *job);

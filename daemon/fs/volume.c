@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/number.h"
 #include "base/protection.h"
+#include "facts/mounts.h"
 #include "fs/driver.h"
 
 static void uuid_format(const uint8_t uuid[static 16], char ret[static 37])
@@ -26,66 +27,128 @@ static void uuid_format(const uint8_t uuid[static 16], char ret[static 37])
         }
 }
 
-/* O_PATH first: it does not wake an automount, and what is there can be looked at before it is opened. */
-static int root_open(const char *mount_path, dev_t device)
+/* O_PATH first: it does not wake an automount, and what is there can be looked at before it is opened. Returns the top directory. */
+static int root_open(const char *mount_path, dev_t device, FsFacts *ret)
 {
-        _cleanup_close_ int path_fd = -EBADF;
+        _cleanup_close_ int path_fd = -EBADF, fd = -EBADF;
         struct stat status;
-        int fd;
+        dev_t now;
+        int r;
 
         path_fd = open(mount_path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (path_fd < 0)
                 return errno == ENOENT || errno == ENOTDIR ? -ENODEV : -errno;
         if (fstat(path_fd, &status) < 0)
                 return -errno;
-        if (status.st_dev != device)
+        r = mount_device(path_fd, &status, &now);
+        if (r < 0)
+                return r;
+        if (now != device)
                 return -ENODEV;
         fd = openat(path_fd, ".", O_RDONLY | O_DIRECTORY | O_NOATIME | O_CLOEXEC);
-        return fd < 0 ? -errno : fd;
+        if (fd < 0)
+                return -errno;
+        r = file_system_read(fd, ret);
+        if (r < 0)
+                return r;
+        return ret->type->root_open ? ret->type->root_open(fd) : TAKE_FD(fd);
+}
+
+/* What holds for one of its disks holds for all of it. */
+static int disks_read(FsVolume *volume, int root_fd)
+{
+        dev_t devices[FS_VOLUME_DEVICES_MAX] = {volume->device};
+        int n = 1, r;
+
+        if (volume->facts.type->devices_read)
+                n = volume->facts.type->devices_read(root_fd, devices, FS_VOLUME_DEVICES_MAX);
+        if (n <= 0)
+                return n < 0 ? n : -ENODEV;
+        volume->disk = (DiskFacts){.local = true};
+        for (int i = 0; i < n; i++) {
+                DiskFacts one;
+
+                r = disk_facts_read(devices[i], &one);
+                if (r < 0)
+                        return r;
+                volume->disk.rotational |= one.rotational;
+                volume->disk.removable |= one.removable;
+                volume->disk.copies_on_write |= one.copies_on_write;
+                volume->disk.local &= one.local;
+        }
+        volume->devices = calloc((size_t)n, sizeof(*volume->devices));
+        if (!volume->devices)
+                return -ENOMEM;
+        memcpy(volume->devices, devices, (size_t)n * sizeof(*devices));
+        volume->n_devices = (size_t)n;
+        return 0;
 }
 
 int fs_volume_init(FsVolume *ret, const char *mount_path, dev_t device)
 {
         _cleanup_close_ int root_fd = -EBADF;
-        FsVolume volume = {.device = device};
+        _cleanup_(fs_volume_done) FsVolume volume = {.device = device};
         int r;
 
-        root_fd = root_open(mount_path, device);
+        root_fd = root_open(mount_path, device, &volume.facts);
         if (root_fd < 0)
                 return root_fd;
-        r = file_system_read(root_fd, &volume.facts);
-        if (r < 0)
-                return r;
-        r = disk_facts_read(device, &volume.disk);
+        r = disks_read(&volume, root_fd);
         if (r < 0)
                 return r;
         volume.mount_path = strdup(mount_path);
         if (!volume.mount_path)
                 return -ENOMEM;
         uuid_format(volume.facts.uuid, volume.uuid);
-        *ret = volume;
+        *ret = TAKE(volume, (FsVolume){0});
         return 0;
 }
 
 void fs_volume_done(FsVolume *volume)
 {
+        for (size_t i = 0; i < volume->n_mounts; i++) {
+                free(volume->mounts[i].root);
+                free(volume->mounts[i].target);
+        }
+        free(volume->mounts);
+        free(volume->devices);
         free(volume->mount_path);
         *volume = (FsVolume){0};
+}
+
+int fs_volume_add_mount(FsVolume *volume, const char *root, const char *target, bool served)
+{
+        FsMount mount = {.root = strdup(root), .target = strdup(target), .served = served};
+        FsMount *grown = reallocarray(volume->mounts, volume->n_mounts + 1, sizeof(*grown));
+
+        if (grown)
+                volume->mounts = grown;
+        if (!grown || !mount.root || !mount.target) {
+                free(mount.root);
+                free(mount.target);
+                return -ENOMEM;
+        }
+        grown[volume->n_mounts++] = mount;
+        return 0;
+}
+
+bool fs_volume_disk_is_gone(const FsVolume *volume)
+{
+        for (size_t i = 0; i < volume->n_devices; i++)
+                if (disk_is_gone(volume->devices[i]))
+                        return true;
+        return false;
 }
 
 int fs_volume_open(const FsVolume *volume)
 {
         _cleanup_close_ int root_fd = -EBADF;
         FsFacts now;
-        int r;
 
-        root_fd = root_open(volume->mount_path, volume->device);
+        root_fd = root_open(volume->mount_path, volume->device, &now);
         if (root_fd < 0)
-                return root_fd;
+                return root_fd == -EOPNOTSUPP ? -ENODEV : root_fd;
         /* The device number may have been given to another disk since. */
-        r = file_system_read(root_fd, &now);
-        if (r < 0)
-                return r == -EOPNOTSUPP ? -ENODEV : r;
         if (now.type != volume->facts.type ||
             (PROTECTED_BY(UUID) && memcmp(now.uuid, volume->facts.uuid, sizeof(now.uuid)) != 0))
                 return -ENODEV;

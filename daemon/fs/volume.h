@@ -17,9 +17,22 @@
 
 typedef struct Engine Engine;
 
+/* A place where a part of the file system can be seen. */
+typedef struct FsMount {
+        char *root;   /* "/" for the whole; owned */
+        char *target; /* owned */
+        bool served;  /* what is seen here belongs to the volume; else it is somebody else's business */
+} FsMount;
+
+#define FS_VOLUME_DEVICES_MAX 64
+
 typedef struct FsVolume {
-        char *mount_path; /* of the whole file system; owned */
-        dev_t device;
+        char *mount_path; /* that it is reached by; owned */
+        dev_t device;     /* in the mount table */
+        dev_t *devices;   /* that it lies on; owned; of more than FS_VOLUME_DEVICES_MAX these */
+        size_t n_devices;
+        FsMount *mounts; /* owned; only where its type has directory_path(): all mounts of it */
+        size_t n_mounts;
         char uuid[37]; /* text form */
         FsFacts facts;
         DiskFacts disk;
@@ -33,6 +46,12 @@ typedef struct FsVolume {
  * -EOPNOTSUPP for any other; -errno. Released with fs_volume_done(). */
 int fs_volume_init(FsVolume *ret, const char *mount_path, dev_t device);
 void fs_volume_done(FsVolume *volume);
+
+/* Notes where parts of it are mounted, for names. Returns 0 or -ENOMEM. */
+int fs_volume_add_mount(FsVolume *volume, const char *root, const char *target, bool served);
+
+/* Has one of its disks been taken away? */
+bool fs_volume_disk_is_gone(const FsVolume *volume);
 
 /* The root directory, if what is mounted there is still this file system (device and UUID). Returns a descriptor,
  * -ENODEV when it is not, -errno. */

@@ -96,5 +96,6 @@ const Engine engine_xfs_exchange = {
         .copy = user_copy_copy,
         .verify = user_copy_verify,
         .commit = exchange_commit,
+        .recheck = user_copy_recheck,
         .close = user_copy_close,
 };

@@ -91,5 +91,6 @@ const Engine engine_xfs_swapext = {
         .copy = user_copy_copy,
         .verify = user_copy_verify,
         .commit = swapext_commit,
+        .recheck = user_copy_recheck,
         .close = user_copy_close,
 };

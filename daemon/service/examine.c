@@ -28,9 +28,11 @@ static bool mount_has_uuid(const Mount *mount, const uint8_t uuid[static 16])
         _cleanup_close_ int path_fd = -EBADF, fd = -EBADF;
         struct stat status;
         FsFacts facts;
+        dev_t device;
 
         path_fd = open(mount->target, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (path_fd < 0 || fstat(path_fd, &status) < 0 || status.st_dev != mount->device)
+        if (path_fd < 0 || fstat(path_fd, &status) < 0 || mount_device(path_fd, &status, &device) < 0 ||
+            device != mount->device)
                 return false;
         fd = openat(path_fd, ".", O_RDONLY | O_DIRECTORY | O_NOATIME | O_CLOEXEC);
         return fd >= 0 && file_system_read(fd, &facts) >= 0 && memcmp(facts.uuid, uuid, 16) == 0;
@@ -109,12 +111,66 @@ VolumeVerdict volume_tripped(bool just_now, int error)
         };
 }
 
-const Mount *volume_mount(const MountTable *table, dev_t device, const Config *config,
+static bool leads_to(const char *target, const char *path)
+{
+        const size_t n = strlen(target);
+
+        return strcmp(target, "/") == 0 ||
+               (strncmp(path, target, n) == 0 && (path[n] == '/' || path[n] == '\0'));
+}
+
+/* The higher, the more. */
+static int enables(const VolumeConfig *settings)
+{
+        if (settings->broken || settings->enabled == ENABLED_NO)
+                return 0;
+        return settings->enabled == ENABLED_OBSERVE ? 1 : 2;
+}
+
+/* Is a the better mount to reach a part of its file system by? */
+static bool is_better_part(const Mount *a, const VolumeConfig *for_a, const Mount *b,
+                           const VolumeConfig *for_b, const char *path)
+{
+        const int by_section = enables(for_a) - enables(for_b);
+
+        if (path && strcmp(a->target, b->target) != 0)
+                return strlen(a->target) > strlen(b->target);
+        if (!path && by_section != 0)
+                return by_section > 0;
+        if (!path && a->writable != b->writable)
+                return a->writable;
+        /* Of two in one place the later one is seen. */
+        return path || strlen(a->root) < strlen(b->root);
+}
+
+static const Mount *part_mount(const MountTable *table, dev_t device, const Config *config, const char *path,
+                               const VolumeConfig **ret_settings)
+{
+        const Mount *best = NULL;
+
+        for (size_t i = 0; i < table->n_mounts; i++) {
+                const Mount *mount = &table->mounts[i];
+                const VolumeConfig *settings;
+
+                if (mount->device != device || (path && !leads_to(mount->target, path)))
+                        continue;
+                settings = config_for(config, mount->target);
+                if (best && !is_better_part(mount, settings, best, *ret_settings, path))
+                        continue;
+                best = mount;
+                *ret_settings = settings;
+        }
+        return best;
+}
+
+const Mount *volume_mount(const MountTable *table, dev_t device, const Config *config, const char *path,
                           const VolumeConfig **ret_settings)
 {
         const Mount *best = mount_table_find(table, device);
         int best_narrowness;
 
+        if (device_is_anonymous(device))
+                return part_mount(table, device, config, path, ret_settings);
         if (!best)
                 return NULL;
         *ret_settings = config_for(config, best->target);
@@ -135,11 +191,31 @@ const Mount *volume_mount(const MountTable *table, dev_t device, const Config *c
         return best;
 }
 
+/* Which parts of it belong to the volume: those with the same settings. */
+static int note_parts(FsVolume *fs, const MountTable *table, const Config *config,
+                      const VolumeConfig *settings)
+{
+        int r = 0;
+
+        if (!fs->facts.type->directory_path)
+                return 0;
+        for (size_t i = 0; i < table->n_mounts && r >= 0; i++) {
+                const Mount *mount = &table->mounts[i];
+
+                if (mount->device == fs->device)
+                        r = fs_volume_add_mount(fs, mount->root, mount->target,
+                                                config_for(config, mount->target) == settings &&
+                                                        !volume_is_covered(table, mount));
+        }
+        return r;
+}
+
 int volume_examine(dev_t device, const MountTable *table, const Config *config, const StopList *stops,
-                   unsigned flags, char **ret_path, FsVolume *ret_fs, VolumeVerdict *ret_verdict)
+                   unsigned flags, const char *path, char **ret_path, FsVolume *ret_fs,
+                   VolumeVerdict *ret_verdict)
 {
         const VolumeConfig *settings;
-        const Mount *mount = volume_mount(table, device, config, &settings);
+        const Mount *mount = volume_mount(table, device, config, path, &settings);
         int r;
 
         *ret_path = NULL;
@@ -173,6 +249,10 @@ int volume_examine(dev_t device, const MountTable *table, const Config *config, 
                         *ret_verdict = failure(-r, "cannot look at it");
                 return 0;
         }
+
+        r = note_parts(ret_fs, table, config, settings);
+        if (r < 0)
+                return r;
 
         /* Before anything is made writable. */
         if (stop_list_has(stops, ret_fs->uuid, NULL)) {
@@ -222,6 +302,7 @@ RelocationOptions volume_relocation_options(const FsVolume *fs, const VolumeConf
                         {
                                 .min_file_bytes = config->min_file_bytes,
                                 .executables = config->executables,
+                                .busy_files = config->busy_files,
                         },
                 .limits =
                         {
@@ -269,7 +350,7 @@ bool volume_may_be_gone(int error)
 
 bool volume_is_gone(const FsVolume *fs, int error, VolumeVerdict *ret_verdict)
 {
-        if (!volume_may_be_gone(error) || !disk_is_gone(fs->device))
+        if (!volume_may_be_gone(error) || !fs_volume_disk_is_gone(fs))
                 return false;
         *ret_verdict = failure(ENODEV, disk_was_taken_away);
         return true;
@@ -317,8 +398,8 @@ bool volume_learn(const FsVolume *fs, const RelocationResult *result, VolumeVerd
                 case EROFS:
                         return learn_from_skip(fs, SKIP_READ_ONLY, ret_verdict);
                 case ENODEV:
-                        *ret_verdict = failure(ENODEV, disk_is_gone(fs->device) ? disk_was_taken_away
-                                                                                : "leaving the rest");
+                        *ret_verdict = failure(ENODEV, fs_volume_disk_is_gone(fs) ? disk_was_taken_away
+                                                                                  : "leaving the rest");
                         return true;
                 default:
                         return false;

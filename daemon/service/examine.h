@@ -28,8 +28,12 @@ typedef struct VolumeVerdict {
 
 /* How a volume is reached and what is said of it, as one of its mounts (a volume may be mounted several times). A [Volume] section
  * that is for any of them counts: first one that is broken or says no, so that another mount does not undo it, then any other; a
- * volume without one is reached by mount_table_find(). Returns NULL when no mount shows the whole file system. Pure. */
-const Mount *volume_mount(const MountTable *table, dev_t device, const Config *config,
+ * volume without one is reached by mount_table_find(). Returns NULL when no mount shows the whole file system.
+ *
+ * Where mounts show different parts (subvolumes of btrfs) a section is for its part alone: path says which is meant, the innermost mount
+ * that leads to it; NULL: the one that enables most, of these the one that shows most. What is seen by mounts with other
+ * settings does not belong to the volume then. Pure. */
+const Mount *volume_mount(const MountTable *table, dev_t device, const Config *config, const char *path,
                           const VolumeConfig **ret_settings);
 
 /* A later mount at the same place hides this one: by path we would reach that one, which may be read-only on purpose. Pure. */
@@ -39,10 +43,11 @@ bool volume_is_covered(const MountTable *table, const Mount *mount);
 #define EXAMINE_UNASKED                                                                                     \
         2u /* nobody named it: a removable, remote or thin disk must have a section of its own that enables it */
 
-/* Asks everything of the volume that device is, as the host's mount table shows it. *ret_path (owned by the caller) is NULL when no mount shows the whole file system; *ret_fs is
+/* Asks everything of the volume that device is, as the host's mount table shows it. path: as for volume_mount(). *ret_path (owned by the caller) is NULL when no mount shows the whole file system; *ret_fs is
  * filled in as far as it went and is released with fs_volume_done(). Returns 0 or -ENOMEM. */
 int volume_examine(dev_t device, const MountTable *table, const Config *config, const StopList *stops,
-                   unsigned flags, char **ret_path, FsVolume *ret_fs, VolumeVerdict *ret_verdict);
+                   unsigned flags, const char *path, char **ret_path, FsVolume *ret_fs,
+                   VolumeVerdict *ret_verdict);
 
 /* The breaker has stopped it: just_now, or some time before. error: errno, positive, or 0. */
 VolumeVerdict volume_tripped(bool just_now, int error);

@@ -250,7 +250,7 @@ static void volume_take_up(Manager *manager, dev_t device, const Mount *mount, c
         volume->state = SERVED_LOCATING;
         volume->next = manager->volumes;
         manager->volumes = volume;
-        if (writer_find_disks(manager->writer, volume->serial, device) < 0)
+        if (writer_find_disks(manager->writer, volume->serial, device, mount->source) < 0)
                 manager_stop_volume(manager, volume, &out_of_memory);
         else
                 manager->n_errands++;
@@ -364,9 +364,13 @@ static bool has_all_volumes_of(const MountTable *table, const MountTable *other)
 }
 
 /* Is it still what it was when it was taken up? others_changed: other volumes are mounted than before. A twin may have lost its other one, and is asked again. */
-static bool is_unchanged(const Manager *manager, const ServedVolume *volume, const Mount *mount,
-                         const VolumeConfig *settings, bool others_changed)
+static bool is_unchanged(const Manager *manager, const SharedTable *before, const ServedVolume *volume,
+                         const Mount *mount, const VolumeConfig *settings, bool others_changed)
 {
+        /* Of a file system that is mounted in parts each mount says what belongs to the volume. */
+        if (device_is_anonymous(volume->device) && before &&
+            !mount_table_same(&before->table, &manager->table->table, volume->device))
+                return false;
         if (strcmp(mount->target, volume->mount_path) != 0 || !mount->writable || !is_wanted(settings) ||
             volume->is_covered != volume_is_covered(&manager->table->table, mount))
                 return false;
@@ -383,7 +387,7 @@ void manager_read_mounts(Manager *manager)
         const VolumeConfig *settings;
         const Mount *mount;
         MountTable table;
-        SharedTable *shared;
+        SharedTable *shared, *before;
         bool others_changed;
         int r;
 
@@ -399,22 +403,24 @@ void manager_read_mounts(Manager *manager)
         }
         others_changed = !manager->table || !has_all_volumes_of(&shared->table, &manager->table->table) ||
                          !has_all_volumes_of(&manager->table->table, &shared->table);
-        shared_table_unref(manager->table);
+        before = manager->table;
         manager->table = shared;
 
         for (ServedVolume **at = &manager->volumes; *at;) {
-                mount = volume_mount(&shared->table, (*at)->device, &manager->config->config, &settings);
-                if (mount && is_unchanged(manager, *at, mount, settings, others_changed))
+                mount = volume_mount(&shared->table, (*at)->device, &manager->config->config, NULL,
+                                     &settings);
+                if (mount && is_unchanged(manager, before, *at, mount, settings, others_changed))
                         at = &(*at)->next;
                 else
                         volume_let_go(manager, at, !mount);
         }
+        shared_table_unref(before);
         for (size_t i = 0; i < shared->table.n_mounts; i++) {
                 const dev_t device = shared->table.mounts[i].device;
 
                 if (!file_system_find(shared->table.mounts[i].type) || find_device(manager, device))
                         continue;
-                mount = volume_mount(&shared->table, device, &manager->config->config, &settings);
+                mount = volume_mount(&shared->table, device, &manager->config->config, NULL, &settings);
                 if (mount && mount->writable && is_wanted(settings))
                         volume_take_up(manager, device, mount, settings);
         }

@@ -80,22 +80,34 @@ static void once_wait(const Once *once, uint64_t usec)
         (void)sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
-static int once_volume_get(Once *once, dev_t device, OnceVolume **ret)
+static int once_volume_get(Once *once, int fd, const struct stat *status, const char *path, OnceVolume **ret)
 {
+        const VolumeConfig *settings;
+        const Mount *mount;
+        dev_t device;
         OnceVolume **moved;
         int r;
 
-        for (size_t i = 0; i < once->n_volumes; i++)
-                if (once->volumes[i]->device == device) {
-                        *ret = once->volumes[i];
+        r = mount_device(fd, status, &device);
+        if (r < 0)
+                return r;
+        mount = volume_mount(&once->table, device, once->config, path, &settings);
+        for (size_t i = 0; i < once->n_volumes; i++) {
+                OnceVolume *volume = once->volumes[i];
+
+                /* Each mounted part of a file system has settings of its own. */
+                if (volume->device == device && (!mount || !device_is_anonymous(device) ||
+                                                 strcmp(volume->mount_path, mount->target) == 0)) {
+                        *ret = volume;
                         return 0;
                 }
+        }
         moved = reallocarray(once->volumes, once->n_volumes + 1, sizeof(*moved));
         if (!moved)
                 return -ENOMEM;
         once->volumes = moved;
-        r = once_volume_new(device, &once->table, once->config, once->options, &once->breaker, &once->report,
-                            ret);
+        r = once_volume_new(device, path, &once->table, once->config, once->options, &once->breaker,
+                            &once->report, ret);
         if (r < 0)
                 return r;
         once->volumes[once->n_volumes++] = *ret;
@@ -138,7 +150,7 @@ static void once_await_removal(const Once *once, const OnceVolume *volume, int e
 {
         const uint64_t deadline_usec = clock_monotonic_usec() + REMOVAL_USEC;
 
-        while (error != ENODEV && volume_may_be_gone(error) && !disk_is_gone(volume->fs.device) &&
+        while (error != ENODEV && volume_may_be_gone(error) && !fs_volume_disk_is_gone(&volume->fs) &&
                !once_stopped(once) && clock_monotonic_usec() < deadline_usec)
                 once_wait(once, REMOVAL_LOOK_USEC);
 }
@@ -196,7 +208,7 @@ static int once_collect(Once *once, const char *named)
                 once->any_unsupported = true;
                 return 0;
         }
-        r = once_volume_get(once, status.st_dev, &volume);
+        r = once_volume_get(once, fd, &status, path, &volume);
         if (r < 0)
                 return r;
         if (!volume->stopped) {
@@ -382,7 +394,9 @@ static int once_collect_all(Once *once)
 
                 /* Of several mounts of a volume the one by which it is reached. */
                 if (file_system_find(mount->type) && mount->writable &&
-                    mount == volume_mount(&once->table, mount->device, once->config, &settings) &&
+                    mount == volume_mount(&once->table, mount->device, once->config,
+                                          device_is_anonymous(mount->device) ? mount->target : NULL,
+                                          &settings) &&
                     settings->enabled == ENABLED_YES)
                         r = once_collect(once, mount->target);
         }

@@ -45,8 +45,8 @@ static void volume_take_verdict(OnceVolume *volume, const VolumeVerdict *verdict
         volume_stop(volume, verdict->outcome, verdict->reason, verdict->error);
 }
 
-int once_volume_new(dev_t device, const MountTable *table, const Config *config, const OnceOptions *options,
-                    const OnceBreaker *breaker, Report *report, OnceVolume **ret)
+int once_volume_new(dev_t device, const char *path, const MountTable *table, const Config *config,
+                    const OnceOptions *options, const OnceBreaker *breaker, Report *report, OnceVolume **ret)
 {
         OnceVolume *volume = calloc(1, sizeof(*volume));
         VolumeVerdict verdict;
@@ -59,7 +59,7 @@ int once_volume_new(dev_t device, const MountTable *table, const Config *config,
         volume->breaker = breaker;
         r = volume_examine(device, table, config, &breaker->stops,
                            (options->dry_run ? 0 : EXAMINE_WRITE) | (options->all ? EXAMINE_UNASKED : 0),
-                           &volume->mount_path, &volume->fs, &verdict);
+                           path, &volume->mount_path, &volume->fs, &verdict);
         if (r < 0) {
                 once_volume_free(volume);
                 return r;

@@ -41,11 +41,12 @@ typedef struct OnceVolume {
         int error; /* of OUTCOME_FAILED, positive */
 } OnceVolume;
 
-/* Looks at the volume that device is, as the host's mount table shows it, and makes it writable for us unless
+/* Looks at the volume that device is (of its parts, where it has such, at the one that path lies in), as the host's mount table shows it, and makes it writable for us unless
  * dry_run. A volume that must be left alone comes back stopped, with a log line where that needs explaining. Returns 0
  * or -ENOMEM. */
-int once_volume_new(dev_t device, const MountTable *table, const Config *config, const OnceOptions *options,
-                    const OnceBreaker *breaker, Report *report, OnceVolume **ret);
+int once_volume_new(dev_t device, const char *path, const MountTable *table, const Config *config,
+                    const OnceOptions *options, const OnceBreaker *breaker, Report *report,
+                    OnceVolume **ret);
 OnceVolume *once_volume_free(OnceVolume *volume);
 
 /* Is it still mounted and writable by the host's mount table? Stops the volume when not. */

@@ -20,6 +20,7 @@
 
 #include "base/cleanup.h"
 #include "base/number.h"
+#include "facts/mounts.h"
 #include "service/privilege.h"
 
 /* CAP_SYS_RESOURCE is left out on purpose: with it we could eat the blocks that are kept for root and pass quotas.
@@ -129,10 +130,14 @@ int privilege_keep_writable(const char *directory)
 
 void privilege_release_volume(const char *mount_path, dev_t device)
 {
+        _cleanup_close_ int path_fd = open(mount_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
         struct stat status;
+        dev_t now;
 
-        if (fstatat(AT_FDCWD, mount_path, &status, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) == 0 &&
-            status.st_dev == device)
+        if (path_fd < 0 || fstat(path_fd, &status) < 0 || mount_device(path_fd, &status, &now) < 0)
+                return;
+        path_fd = fd_close(path_fd);
+        if (now == device)
                 (void)umount2(mount_path, MNT_DETACH | UMOUNT_NOFOLLOW);
 }
 
@@ -144,6 +149,8 @@ int privilege_open_volume(const char *mount_path, dev_t device)
         };
         _cleanup_close_ int path_fd = -EBADF;
         struct stat status;
+        dev_t now;
+        int r;
 
         /* What is made writable is what was looked at: by descriptor, not by path twice. */
         path_fd = open(mount_path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -151,7 +158,10 @@ int privilege_open_volume(const char *mount_path, dev_t device)
                 return -errno;
         if (fstat(path_fd, &status) < 0)
                 return -errno;
-        if (status.st_dev != device)
+        r = mount_device(path_fd, &status, &now);
+        if (r < 0)
+                return r;
+        if (now != device)
                 return -ENODEV;
         if (mount_setattr(path_fd, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0)
                 return -errno;

@@ -118,7 +118,7 @@ static void await_removal(Worker *worker, const WorkerVolume *volume, int error)
         if (!volume_may_be_gone(error))
                 return;
         atomic_store(&worker->step_since_usec, 0);
-        while (!disk_is_gone(volume->fs.device) && !atomic_load(&worker->cancel) &&
+        while (!fs_volume_disk_is_gone(&volume->fs) && !atomic_load(&worker->cancel) &&
                clock_monotonic_usec() < deadline_usec)
                 mailbox_linger(&worker->requests, clock_monotonic_usec() + REMOVAL_LOOK_USEC,
                                &worker->cancel);
@@ -147,14 +147,14 @@ static void worker_add(Worker *worker, Request *request)
         volume->serial = request->volume;
         volume->config = TAKE_PTR(request->config);
         if (volume_examine(request->device, &request->table->table, &volume->config->config, &request->stops,
-                           EXAMINE_WRITE | EXAMINE_UNASKED, &path, &volume->fs, &reply->verdict) < 0)
+                           EXAMINE_WRITE | EXAMINE_UNASKED, NULL, &path, &volume->fs, &reply->verdict) < 0)
                 reply->verdict = out_of_memory;
         /* Only a volume that was reached has a disk that can be gone. */
         if (volume->fs.uuid[0] && reply->verdict.outcome == OUTCOME_FAILED) {
                 await_removal(worker, volume, reply->verdict.error);
                 (void)volume_is_gone(&volume->fs, reply->verdict.error, &reply->verdict);
         }
-        if (!volume_mount(&request->table->table, request->device, &volume->config->config,
+        if (!volume_mount(&request->table->table, request->device, &volume->config->config, NULL,
                           &volume->settings))
                 volume->settings = &volume->config->config.defaults;
         memcpy(reply->uuid, volume->fs.uuid, sizeof(reply->uuid));
@@ -224,7 +224,7 @@ static void worker_sweep(Worker *worker, WorkerVolume *volume, Request *request)
 /* Is it excluded by its path, or may it be by a name that we do not know? Returns 1, 0 or -errno. */
 static int worker_is_excluded(const WorkerVolume *volume, int root_fd, Request *request)
 {
-        const bool any_pattern = config_may_exclude_below(volume->settings, volume->fs.mount_path);
+        const bool any_pattern = naming_any_pattern(&volume->fs, volume->settings);
         Candidate *candidate = &request->candidate;
         _cleanup_close_ int fd = -EBADF;
         struct stat status;
@@ -242,10 +242,11 @@ static int worker_is_excluded(const WorkerVolume *volume, int root_fd, Request *
                 if (r != 0)
                         return r;
         }
+        if (!candidate->path && naming_is_needed(&volume->fs, volume->settings) &&
+            (!request->names_checked || volume->fs.facts.type->directory_path))
+                return 1;
         if (!any_pattern || request->names_checked)
                 return 0;
-        if (!candidate->path)
-                return 1;
         /* One name is known; the next sweep will have met all others. */
         fd = fs_volume_inode_open(&volume->fs, root_fd, candidate->id, O_RDONLY | O_NONBLOCK);
         if (fd < 0)

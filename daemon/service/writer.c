@@ -168,8 +168,8 @@ static bool writer_do(Writer *writer, Errand *errand)
                 load_config(writer, errand->reply);
                 break;
         case ERRAND_FIND_DISKS:
-                errand->reply->said =
-                        disk_roots_read(errand->device, errand->reply->disks, LETTERS_DISKS_MAX);
+                errand->reply->said = disk_roots_read(errand->device, errand->text, errand->reply->disks,
+                                                      LETTERS_DISKS_MAX);
                 break;
         case ERRAND_STORE_LEDGER:
                 store_ledger(writer, errand->reply);
@@ -274,12 +274,17 @@ int writer_store_stop(Writer *writer, const char *uuid, const char *text)
         return 0;
 }
 
-int writer_find_disks(Writer *writer, uint64_t volume, dev_t device)
+int writer_find_disks(Writer *writer, uint64_t volume, dev_t device, const char *source)
 {
         Errand *errand = errand_new(ERRAND_FIND_DISKS, REPLY_DISKS);
 
         if (!errand)
                 return -ENOMEM;
+        errand->text = source ? strdup(source) : NULL;
+        if (source && !errand->text) {
+                errand_free(errand);
+                return -ENOMEM;
+        }
         errand->device = device;
         errand->reply->volume = volume;
         mailbox_put(&writer->errands, &errand->letter);

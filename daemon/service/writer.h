@@ -33,7 +33,7 @@ int writer_load_stops(Writer *writer);
 int writer_store_stop(Writer *writer, const char *uuid, const char *text);
 
 /* Main thread: asks for REPLY_DISKS with what volume is told, which may mean looking at the path of a loop device's file. Returns 0 or -ENOMEM. */
-int writer_find_disks(Writer *writer, uint64_t volume, dev_t device);
+int writer_find_disks(Writer *writer, uint64_t volume, dev_t device, const char *source);
 
 /* Main thread: text is taken over. REPLY_STORED comes with the serial number of the newest ledger that is stored, or was tried. Returns 0
  * or -ENOMEM (text is freed). */

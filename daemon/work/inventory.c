@@ -202,7 +202,7 @@ int inventory_step(Inventory *inventory, const FsVolume *volume, const VolumeCon
 void inventory_finish(Inventory *inventory, const FsVolume *volume, const VolumeConfig *config)
 {
         const bool all_excluded = naming_is_excluded(config, volume->mount_path) != 0;
-        const bool unnamed_too = config_may_exclude_below(config, volume->mount_path);
+        const bool unnamed_too = naming_is_needed(volume, config);
         size_t n_kept = 0;
 
         for (size_t i = 0; i < inventory->n_items; i++) {

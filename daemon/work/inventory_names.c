@@ -81,7 +81,8 @@ static int on_name(NamesPass *pass, InventoryItem *item, const char *name)
         int excluded, r;
 
         if (pass->path[0] == '\0') {
-                r = name_of_directory(pass->dir_fd, pass->volume->mount_path, pass->path);
+                r = name_of_directory(pass->volume, pass->root_fd, pass->directory, pass->dir_fd,
+                                      pass->path);
                 if (r < 0) {
                         pass->path[0] = '\0';
                         /* Removed meanwhile: then the name is gone, too. */
@@ -223,8 +224,7 @@ static bool all_are_named(const Inventory *inventory)
 static bool is_complete(const NamesPass *pass)
 {
         return pass->inventory->n_items == 0 ||
-               (!config_may_exclude_below(pass->config, pass->volume->mount_path) &&
-                all_are_named(pass->inventory));
+               (!naming_is_needed(pass->volume, pass->config) && all_are_named(pass->inventory));
 }
 
 /* The directories among the inodes of one batch. */

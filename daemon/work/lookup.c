@@ -25,14 +25,46 @@ static bool lies_below(const char *path, const char *mount_path)
         return strncmp(path, mount_path, n_bytes) == 0 && (path[n_bytes] == '/' || path[n_bytes] == '\0');
 }
 
+/* Of all mounts of the file system the one that shows most of the way down to it decides, whomever it belongs to. */
+static int visible_path(const FsVolume *volume, const char *from_top, char ret[static PATH_MAX])
+{
+        const FsMount *best = NULL;
+        const char *rest;
+        int n;
+
+        for (size_t i = 0; i < volume->n_mounts; i++) {
+                const FsMount *mount = &volume->mounts[i];
+
+                if (lies_below(from_top, mount->root) &&
+                    (!best || strlen(mount->root) > strlen(best->root) ||
+                     (strcmp(mount->root, best->root) == 0 && mount->served)))
+                        best = mount;
+        }
+        if (!best || !best->served)
+                return -ENOENT;
+        rest = from_top + (strcmp(best->root, "/") == 0 ? 0 : strlen(best->root));
+        if (strcmp(rest, "/") == 0)
+                rest = "";
+        n = snprintf(ret, PATH_MAX, "%s%s", rest[0] && strcmp(best->target, "/") == 0 ? "" : best->target,
+                     rest);
+        return n < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
 /* The kernel marks a removed one by " (deleted)", which is also a good
  * name for one that is not; one that still has links afterwards was not marked. */
-int name_of_directory(int dir_fd, const char *mount_path, char ret[static PATH_MAX])
+int name_of_directory(const FsVolume *volume, int root_fd, FileId directory, int dir_fd,
+                      char ret[static PATH_MAX])
 {
         char link[sizeof("/proc/self/fd/") + 3 * sizeof(int)];
         struct stat status;
         ssize_t n_bytes;
 
+        if (volume->facts.type->directory_path) {
+                char from_top[PATH_MAX];
+                int r = volume->facts.type->directory_path(root_fd, directory, from_top);
+
+                return r < 0 ? r : visible_path(volume, from_top, ret);
+        }
         (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", dir_fd);
         n_bytes = readlink(link, ret, PATH_MAX);
         if (n_bytes < 0)
@@ -45,7 +77,7 @@ int name_of_directory(int dir_fd, const char *mount_path, char ret[static PATH_M
         if (!S_ISDIR(status.st_mode))
                 return -ENOTDIR;
         /* Not below: "(unreachable)..." behind a mount of a part, or moved to where we are not to look. */
-        return status.st_nlink == 0 || !lies_below(ret, mount_path) ? -ENOENT : 0;
+        return status.st_nlink == 0 || !lies_below(ret, volume->mount_path) ? -ENOENT : 0;
 }
 
 /* The result is valid until dir is closed. */
@@ -79,7 +111,7 @@ int name_lookup(const FsVolume *volume, int root_fd, FileId parent, uint64_t ino
         dir_fd = fs_volume_inode_open(volume, root_fd, parent, O_RDONLY | O_DIRECTORY | O_NOATIME);
         if (dir_fd < 0)
                 return dir_fd;
-        r = name_of_directory(dir_fd, volume->mount_path, directory);
+        r = name_of_directory(volume, root_fd, parent, dir_fd, directory);
         if (r < 0)
                 return r;
         dir = fdopendir(dir_fd);

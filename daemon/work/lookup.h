@@ -13,9 +13,10 @@
  * files in one directory goes without names until the next sweep. */
 #define LOOKUP_ENTRIES_MAX 200000
 
-/* What an open directory is called at this moment. -ENOENT when it has been removed or does not lie below mount_path;
- * -ENOTDIR; -ENAMETOOLONG; -errno. */
-int name_of_directory(int dir_fd, const char *mount_path, char ret[static PATH_MAX]);
+/* What a directory, open as dir_fd, is called at this moment. -ENOENT when it has been removed or is not seen by any mount that
+ * belongs to the volume; -ENOTDIR; -ENAMETOOLONG; -errno. */
+int name_of_directory(const FsVolume *volume, int root_fd, FileId directory, int dir_fd,
+                      char ret[static PATH_MAX]);
 
 /* The path of inode in the directory parent, as it is at this moment; of several names in it the one that
  * readdir gives first. The kernel finds the directory's own path (XFS_IOC_OPEN_BY_HANDLE connects a

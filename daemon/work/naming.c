@@ -30,6 +30,19 @@ static void naming_done(Naming *naming)
         free(naming->excluded_prefix);
 }
 
+bool naming_any_pattern(const FsVolume *volume, const VolumeConfig *config)
+{
+        for (size_t i = 0; i < volume->n_mounts; i++)
+                if (volume->mounts[i].served && config_may_exclude_below(config, volume->mounts[i].target))
+                        return true;
+        return config_may_exclude_below(config, volume->mount_path);
+}
+
+bool naming_is_needed(const FsVolume *volume, const VolumeConfig *config)
+{
+        return volume->facts.type->directory_path || naming_any_pattern(volume, config);
+}
+
 int naming_is_excluded(const VolumeConfig *config, const char *path)
 {
         _cleanup_free_ char *part = strdup(path);
@@ -154,8 +167,7 @@ static int naming_pass(Naming *naming, const FsVolume *volume, int root_fd, cons
         if (r < 0)
                 return r;
         return take_out_excluded(naming,
-                                 naming->any_unreadable &&
-                                         config_may_exclude_below(naming->config, volume->mount_path));
+                                 naming->any_unreadable && naming_any_pattern(volume, naming->config));
 }
 
 int naming_run(const FsVolume *volume, int root_fd, const VolumeConfig *config, const atomic_bool *cancel,

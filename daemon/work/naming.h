@@ -37,5 +37,12 @@ typedef struct NamingCallbacks {
 int naming_run(const FsVolume *volume, int root_fd, const VolumeConfig *config, const atomic_bool *cancel,
                CandidateList *list, const NamingCallbacks *callbacks);
 
+/* Can a pattern of Exclude= be meant for anything on the volume? Pure. */
+bool naming_any_pattern(const FsVolume *volume, const VolumeConfig *config);
+
+/* Is a file whose name nobody knows to be left alone? Where a pattern may be meant for it, and where a part of the file system is not
+ * the volume's business. Pure. */
+bool naming_is_needed(const FsVolume *volume, const VolumeConfig *config);
+
 /* Is the absolute path or a directory on the way to it excluded? Returns 1, 0, or -ENOMEM. */
 int naming_is_excluded(const VolumeConfig *config, const char *path);

@@ -29,6 +29,7 @@
 #define MAX_REPLANS     3
 /* Regions that may be refused before the file is left for later: it is being written all over. */
 #define MAX_CONFLICTS   3
+
 typedef enum Stage {
         STAGE_LOOK,
         STAGE_OPEN,
@@ -61,7 +62,9 @@ struct Relocation {
         PlanLimits limits;
         Policy policy;
         Plan plan;
-        size_t region;    /* index of the one in progress */
+        size_t region;       /* index of the one in progress */
+        bool part_committed; /* of that one; the rest is not */
+        bool any_committed;
         FileFacts looked; /* the file when it was planned */
         int root_fd;      /* locked, while a region is in progress */
         EngineJob job;
@@ -89,17 +92,27 @@ int relocation_new(FsVolume *volume, Copier *copier, const Candidate *candidate,
         relocation->options = options;
         relocation->limits = options->limits;
         relocation->policy = options->policy;
-        relocation->root_fd = -EBADF;
-        relocation->job.target_fd = relocation->job.donor_fd = -EBADF;
+        relocation->root_fd = relocation->job.target_fd = relocation->job.donor_fd = -EBADF;
         relocation->start_usec = clock_monotonic_usec();
         relocation->trouble = OUTCOME_MOVED;
         *ret = relocation;
         return 0;
 }
 
+/* Counts what the region in progress has moved; it is counted once. */
+static void relocation_take_committed(Relocation *relocation)
+{
+        relocation->part_committed = false;
+        relocation->any_committed = true;
+        relocation->result.bytes_moved += relocation->job.bytes_moved;
+        relocation->unshared_bytes += relocation->job.region.shared_bytes;
+}
+
 /* Lets go of everything on the volume: the engine's descriptors, then the root and with it the lock. */
 static void relocation_let_go(Relocation *relocation)
 {
+        if (relocation->part_committed)
+                relocation_take_committed(relocation);
         if (relocation->volume->engine)
                 relocation->volume->engine->close(&relocation->job);
         relocation->root_fd = fd_close(relocation->root_fd);
@@ -187,9 +200,8 @@ static RelocationStep relocation_end_by_error(Relocation *relocation, int error)
                 return relocation_end(relocation, OUTCOME_SKIPPED, SKIP_VANISHED, 0);
         case EROFS:
                 return relocation_end(relocation, OUTCOME_SKIPPED, SKIP_READ_ONLY, 0);
-        default:
-                return relocation_fail(relocation, error);
         }
+        return relocation_fail(relocation, error);
 }
 
 /* Opens the volume for the next step of work. Returns true, or false with *ret_step saying how it ended. */
@@ -231,9 +243,6 @@ static bool relocation_prove_engine(Relocation *relocation, RelocationStep *ret_
                 return false;
         case EOPNOTSUPP:
                 why = SKIP_NO_LEASES;
-                break;
-        default:
-                break;
         }
         *ret_step = relocation_end(relocation, OUTCOME_SKIPPED, why, 0);
         return false;
@@ -268,6 +277,14 @@ static void relocation_take(Relocation *relocation, Assessment *assessment, bool
                 u64_max(result->bytes_shared, relocation->unshared_bytes + relocation->plan.shared_bytes);
 }
 
+/* No more regions: what there is now is counted next. */
+static RelocationStep relocation_finish_next(Relocation *relocation)
+{
+        relocation_let_go(relocation);
+        relocation->stage = STAGE_FINISH;
+        return RELOCATION_AGAIN;
+}
+
 /* STAGE_LOOK */
 static RelocationStep relocation_look(Relocation *relocation)
 {
@@ -295,9 +312,7 @@ static RelocationStep relocation_look(Relocation *relocation)
                 /* What came of a plan that went stale is for the last count to say. */
                 if (said == ASSESS_SKIP)
                         relocation_note_trouble(relocation, OUTCOME_SKIPPED, assessment.reason, 0);
-                relocation_let_go(relocation);
-                relocation->stage = STAGE_FINISH;
-                return RELOCATION_AGAIN;
+                return relocation_finish_next(relocation);
         }
         if (said == ASSESS_SKIP)
                 return relocation_end(relocation, OUTCOME_SKIPPED, assessment.reason, 0);
@@ -338,9 +353,7 @@ static RelocationStep relocation_refused(Relocation *relocation, int said, uint6
                 relocation_trip(relocation, breaker_judge_error(-said, relocation->stage == STAGE_COMMIT),
                                 -said);
                 relocation_note_trouble(relocation, OUTCOME_FAILED, REASON_NONE, -said);
-                relocation_let_go(relocation);
-                relocation->stage = STAGE_FINISH;
-                return RELOCATION_AGAIN;
+                return relocation_finish_next(relocation);
         }
         switch ((EngineVerdict)said) {
         case ENGINE_CHANGED:
@@ -384,9 +397,7 @@ static RelocationStep relocation_refused(Relocation *relocation, int said, uint6
         case ENGINE_MORE:
                 assert(false);
         }
-        relocation_let_go(relocation);
-        relocation->stage = STAGE_FINISH;
-        return RELOCATION_AGAIN;
+        return relocation_finish_next(relocation);
 }
 
 static void relocation_job_init(Relocation *relocation)
@@ -412,7 +423,11 @@ static void relocation_job_init(Relocation *relocation)
 static RelocationStep relocation_engine_step(Relocation *relocation, uint64_t *ret_wait_usec)
 {
         const Engine *engine = relocation->volume->engine;
-        int (*call)(EngineJob * job) = NULL;
+        int (*const calls[])(EngineJob * job) = {
+                [STAGE_OPEN] = engine->open,       [STAGE_SAMPLE] = engine->sample,
+                [STAGE_RESERVE] = engine->reserve, [STAGE_COPY] = engine->copy,
+                [STAGE_VERIFY] = engine->verify,   [STAGE_COMMIT] = engine->commit,
+        };
         RelocationStep step;
         int said;
 
@@ -433,31 +448,21 @@ static RelocationStep relocation_engine_step(Relocation *relocation, uint64_t *r
                         return step;
                 relocation_job_init(relocation);
                 relocation->spent_bytes += relocation->job.region.bytes;
-                call = engine->open;
-        } else if (relocation->stage == STAGE_SAMPLE) {
-                call = engine->sample;
-        } else if (relocation->stage == STAGE_RESERVE) {
-                call = engine->reserve;
-        } else if (relocation->stage == STAGE_COPY) {
-                call = engine->copy;
-        } else if (relocation->stage == STAGE_VERIFY) {
-                call = engine->verify;
-        } else {
-                call = engine->commit;
         }
 
-        said = call ? call(&relocation->job) : (int)ENGINE_DONE;
-        if (said == ENGINE_MORE)
+        said = calls[relocation->stage] ? calls[relocation->stage](&relocation->job) : (int)ENGINE_DONE;
+        if (said == ENGINE_MORE) {
+                relocation->part_committed = relocation->stage == STAGE_COMMIT;
                 return RELOCATION_AGAIN;
+        }
         if (said != ENGINE_DONE)
                 return relocation_refused(relocation, said, ret_wait_usec);
         if (relocation->stage == STAGE_COMMIT) {
-                relocation->result.bytes_moved += relocation->job.bytes_moved;
-                relocation->unshared_bytes += relocation->job.region.shared_bytes;
+                const uint32_t before = relocation->job.region.n_runs, after = relocation->job.runs_after;
+
+                relocation_take_committed(relocation);
                 relocation->result.runs_after -=
-                        u64_min(relocation->result.runs_after,
-                                relocation->job.region.n_runs -
-                                        u64_min(relocation->job.region.n_runs, relocation->job.runs_after));
+                        u64_min(relocation->result.runs_after, before > after ? before - after : 0);
         }
         relocation->stage++;
         return RELOCATION_AGAIN;
@@ -473,9 +478,7 @@ static RelocationStep relocation_audit(Relocation *relocation)
                 return relocation_next_region(relocation, RELOCATION_REGION);
         relocation_trip(relocation, kind, error);
         relocation_note_trouble(relocation, OUTCOME_FAILED, error != 0 ? REASON_NONE : FAILED_AUDIT, error);
-        relocation_let_go(relocation);
-        relocation->stage = STAGE_FINISH;
-        return RELOCATION_AGAIN;
+        return relocation_finish_next(relocation);
 }
 
 /* STAGE_FINISH: counts what there is now; a promise is not a result. */
@@ -484,10 +487,9 @@ static RelocationStep relocation_finish(Relocation *relocation)
         RelocationResult *result = &relocation->result;
         Outcome outcome = relocation->trouble;
         Reason reason = relocation->trouble_reason;
-        bool better = result->runs_after < result->runs_before;
         int root_fd, r;
 
-        if (better) {
+        if (relocation->any_committed) {
                 /* Without the lock, and best effort: what was committed stays committed. */
                 root_fd = fs_volume_open(relocation->volume);
                 if (root_fd >= 0) {
@@ -511,12 +513,12 @@ static RelocationStep relocation_finish(Relocation *relocation)
         if (outcome == OUTCOME_MOVED) {
                 if (result->runs_after < result->runs_before) {
                         reason = REASON_NONE;
-                } else if (better) {
+                } else if (reason == NO_SPACE_FRAGMENTED) {
+                        outcome = OUTCOME_NO_SPACE;
+                } else if (relocation->any_committed) {
                         /* Committed, and nothing is to be seen of it: it was undone meanwhile. */
                         outcome = OUTCOME_CHANGED;
                         reason = CHANGED_WRITTEN;
-                } else if (reason == NO_SPACE_FRAGMENTED) {
-                        outcome = OUTCOME_NO_SPACE;
                 } else {
                         outcome = OUTCOME_OPTIMAL;
                 }
@@ -539,9 +541,8 @@ RelocationStep relocation_step(Relocation *relocation, uint64_t *ret_wait_usec)
         }
         if (relocation->stage == STAGE_LOOK)
                 return relocation_look(relocation);
-        if (relocation->stage == STAGE_AUDIT)
-                return relocation_audit(relocation);
-        if (relocation->stage == STAGE_FINISH)
-                return relocation_finish(relocation);
-        return relocation_engine_step(relocation, ret_wait_usec);
+        if (relocation->stage <= STAGE_COMMIT)
+                return relocation_engine_step(relocation, ret_wait_usec);
+        return relocation->stage == STAGE_AUDIT ? relocation_audit(relocation)
+                                                : relocation_finish(relocation);
 }

@@ -44,7 +44,7 @@ static bool has(const dev_t *disks, int n, dev_t disk)
 static void check_roots(dev_t device)
 {
         dev_t all[DISKS_MAX];
-        int n = disk_roots_read_in(tree, tree, device, all, DISKS_MAX);
+        int n = disk_roots_read_in(tree, tree, device, NULL, all, DISKS_MAX);
 
         require(n != 0 && n <= DISKS_MAX);
         for (int i = 1; i < n; i++)
@@ -52,7 +52,7 @@ static void check_roots(dev_t device)
         /* Less room: some of the same. */
         for (size_t max = 0; max < 3; max++) {
                 _cleanup_free_ dev_t *some = fuzz_copy(all, max * sizeof(*some));
-                int n_some = disk_roots_read_in(tree, tree, device, some, max);
+                int n_some = disk_roots_read_in(tree, tree, device, NULL, some, max);
 
                 require(n < 0 ? n_some == n : n_some == (n < (int)max ? n : (int)max));
                 for (int i = 0; i < n_some; i++)
@@ -62,7 +62,7 @@ static void check_roots(dev_t device)
         for (int i = 0; i < n && n < 4; i++) {
                 dev_t own[DISKS_MAX];
 
-                if (disk_roots_read_in(tree, tree, all[i], own, DISKS_MAX) == 1)
+                if (disk_roots_read_in(tree, tree, all[i], NULL, own, DISKS_MAX) == 1)
                         require(own[0] == all[i] || major(own[0]) > 0);
         }
 }

@@ -162,7 +162,7 @@ static void assert_roots(dev_t device, int n, dev_t first, dev_t second)
 {
         dev_t disks[8];
 
-        assert_int_equal(disk_roots_read_in(tree, tree, device, disks, ELEMENTS(disks)), n);
+        assert_int_equal(disk_roots_read_in(tree, tree, device, NULL, disks, ELEMENTS(disks)), n);
         assert_true(disks[0] == first);
         if (n > 1)
                 assert_true(disks[1] == second);
@@ -222,7 +222,7 @@ static void no_more_than_there_is_room_for_is_given(void **state)
         device_add("md127", MD);
         member_add("md127", "sda");
         member_add("md127", "sdb");
-        assert_int_equal(disk_roots_read_in(tree, tree, MD, disks, 1), 1);
+        assert_int_equal(disk_roots_read_in(tree, tree, MD, NULL, disks, 1), 1);
         assert_true(disks[0] == SDA || disks[0] == SDB);
         assert_true(disks[1] == 1);
 }
@@ -302,7 +302,7 @@ static void a_ring_of_devices_ends(void **state)
         device_add("dm-1", makedev(253, 1));
         member_add("dm-0", "dm-1");
         member_add("dm-1", "dm-0");
-        assert_int_equal(disk_roots_read_in(tree, tree, DM, disks, ELEMENTS(disks)), 1);
+        assert_int_equal(disk_roots_read_in(tree, tree, DM, NULL, disks, ELEMENTS(disks)), 1);
         assert_int_equal(major(disks[0]), 253);
 }
 
@@ -323,7 +323,7 @@ static void many_ways_to_a_device_are_one(void **state)
                         assert_int_equal(symlink(target, path_of(link)), 0);
                 }
         }
-        assert_int_equal(disk_roots_read_in(tree, tree, DM, disks, ELEMENTS(disks)), 1);
+        assert_int_equal(disk_roots_read_in(tree, tree, DM, NULL, disks, ELEMENTS(disks)), 1);
         assert_int_equal(major(disks[0]), 253);
 }
 
@@ -340,8 +340,8 @@ static void what_is_no_block_device_is_told_so(void **state)
         dev_t disks[2] = {1, 1};
 
         (void)state;
-        assert_int_equal(disk_roots_read_in(tree, tree, makedev(8, 99), disks, 2), -ENODEV);
-        assert_int_equal(disk_roots_read(makedev(0, 0), disks, 2), -ENODEV);
+        assert_int_equal(disk_roots_read_in(tree, tree, makedev(8, 99), NULL, disks, 2), -ENODEV);
+        assert_int_equal(disk_roots_read(makedev(0, 0), NULL, disks, 2), -ENODEV);
         assert_true(disks[0] == 1 && disks[1] == 1);
 }
 

@@ -195,7 +195,7 @@ static void what_may_be_excluded_is_taken_out_at_the_end(void **state)
         (void)state;
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
                 char *mount_path = copy_of(rows[i].mount_path), *pattern = copy_of(rows[i].pattern);
-                const FsVolume volume = {.mount_path = mount_path};
+                const FsVolume volume = {.mount_path = mount_path, .facts.type = &file_system_xfs};
                 const VolumeConfig config = {.excludes = &pattern, .n_excludes = pattern ? 1 : 0};
                 Inventory inventory;
 

@@ -80,6 +80,7 @@ static int tree_make(void **state)
         for (size_t i = 0; i < ELEMENTS(links); i++)
                 assert_int_equal(linkat(tree->fd, links[i][0], tree->fd, links[i][1], 0), 0);
         tree->volume.mount_path = tree->path;
+        tree->volume.facts.type = &file_system_xfs;
         tree->config.excludes = tree->patterns;
         *state = tree;
         return 0;
