@@ -382,6 +382,31 @@ static bool is_unchanged(const Manager *manager, const SharedTable *before, cons
                is_marked(manager, volume->device);
 }
 
+static bool has_device(const MountTable *table, size_t n_mounts, dev_t device)
+{
+        for (size_t i = 0; i < n_mounts; i++)
+                if (table->mounts[i].device == device)
+                        return true;
+        return false;
+}
+
+/* Of each volume once, for as long as it is mounted. */
+static void say_unsupported(const MountTable *table, const SharedTable *before)
+{
+        for (size_t i = 0; i < table->n_mounts; i++) {
+                const Mount *mount = &table->mounts[i];
+                _cleanup_free_ char *shown = NULL, *type = NULL;
+
+                if (file_system_find(mount->type) || has_device(table, i, mount->device) ||
+                    (before && has_device(&before->table, before->table.n_mounts, mount->device)))
+                        continue;
+                shown = escape_text(mount->target);
+                type = escape_text(mount->type);
+                log_debug("%s: %s:%s (%s)", shown ? shown : "?", outcome_name(OUTCOME_SKIPPED),
+                          reason_name(SKIP_UNSUPPORTED_FILESYSTEM), type ? type : "?");
+        }
+}
+
 void manager_read_mounts(Manager *manager)
 {
         const VolumeConfig *settings;
@@ -404,6 +429,7 @@ void manager_read_mounts(Manager *manager)
         others_changed = !manager->table || !has_all_volumes_of(&shared->table, &manager->table->table) ||
                          !has_all_volumes_of(&manager->table->table, &shared->table);
         before = manager->table;
+        say_unsupported(&shared->table, before);
         manager->table = shared;
 
         for (ServedVolume **at = &manager->volumes; *at;) {

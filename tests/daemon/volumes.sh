@@ -18,6 +18,17 @@ service_start
 expect 10 is_swept
 expect 3 status_is '^1 volume watched'
 
+# What we have no engine for is told once a volume, to whoever asks for such detail.
+mkdir "$SCRATCH/foreign" "$SCRATCH/foreign-again"
+mount -t tmpfs none "$SCRATCH/foreign"
+expect 3 logged '/foreign: skipped:unsupported-filesystem \(tmpfs\)'
+mount --bind "$SCRATCH/foreign" "$SCRATCH/foreign-again"
+umount "$SCRATCH/foreign-again"
+mount --bind "$SCRATCH/foreign" "$SCRATCH/foreign-again"
+expect 3 status_is '^1 volume watched'
+(($(n_logged '/foreign(-again)?: skipped:unsupported-filesystem') == 1)) || fail "told again: $(cat "$ERR")"
+umount "$SCRATCH/foreign-again" "$SCRATCH/foreign"
+
 # Another mount of a volume does not undo what its section says.
 mkdir "$SCRATCH/second"
 mount --bind "$SCRATCH/other" "$SCRATCH/second"
