@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The frame of a hazard program: both volumes, verdicts, relocations, and leaving nothing behind. */
+/* The frame of a hazard program: its volumes, verdicts, relocations, and leaving nothing behind. */
 
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -59,7 +61,7 @@ void hazard_undo(UndoFunction undo, const char *path, const char *text)
 }
 
 /* Also when a test dies half way. */
-static char scratch_paths[2][sizeof(((Arena *)NULL)->path)];
+static char scratch_path[sizeof(((Arena *)NULL)->path)];
 
 static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
 {
@@ -69,11 +71,10 @@ static int remove_one(const char *path, const struct stat *status, int type, str
 
 static void scratch_remove(void)
 {
-        for (size_t i = 0; i < ELEMENTS(scratch_paths); i++)
-                if (scratch_paths[i][0] != '\0') {
-                        (void)nftw(scratch_paths[i], remove_one, 16, FTW_DEPTH | FTW_PHYS);
-                        scratch_paths[i][0] = '\0';
-                }
+        if (scratch_path[0] != '\0') {
+                (void)nftw(scratch_path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+                scratch_path[0] = '\0';
+        }
 }
 
 void hazard_undo_forget(void)
@@ -81,7 +82,7 @@ void hazard_undo_forget(void)
         static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
 
         n_undo = 0;
-        memset(scratch_paths, 0, sizeof(scratch_paths));
+        scratch_path[0] = '\0';
         for (size_t i = 0; i < ELEMENTS(numbers); i++)
                 (void)signal(numbers[i], SIG_DFL);
 }
@@ -180,13 +181,13 @@ static bool arena_open(Arena *arena, const char *directory, const char *engine)
 
         r = fs_volume_init(&arena->volume, path, status.st_dev);
         if (r < 0) {
-                hazard_skip(arena, "%s is not the root of an XFS: %s", directory, strerror(-r));
+                hazard_skip(arena, "%s is not the root of a volume: %s", directory, strerror(-r));
                 free(path);
                 return false;
         }
         free(path);
         must(mkdtemp(arena->path) && copier_new(false, &arena->copier) == 0);
-        strcpy(scratch_paths[scratch_paths[0][0] != '\0'], arena->path); /* NOLINT: of the same size */
+        strcpy(scratch_path, arena->path); /* NOLINT: of the same size */
         root_fd = fs_volume_open_locked(&arena->volume);
         must(root_fd >= 0);
         r = fs_volume_probe(&arena->volume, root_fd, NULL, 0, &error);
@@ -214,13 +215,28 @@ static void arena_close(Arena *arena)
         fs_volume_done(&arena->volume);
 }
 
+/* The engine that a volume is there to show. */
+static const char *engine_of(const char *directory, bool first)
+{
+        struct statfs status;
+
+        must(statfs(directory, &status) == 0);
+        switch (status.f_type) {
+        case EXT4_SUPER_MAGIC:
+                return "ext4-move-extent";
+        case BTRFS_SUPER_MAGIC:
+                return "btrfs-defrag-range";
+        default:
+                return first ? "xfs-exchange" : "xfs-swapext";
+        }
+}
+
 int hazard_main(int argc, char **argv, void (*scenario)(Arena *arena))
 {
-        static const char *const engines[] = {"xfs-exchange", "xfs-swapext"};
         unsigned n_lost = 0, n_wrong = 0, n_shown = 0;
 
-        if (argc != 3) {
-                fprintf(stderr, "usage: %s EXCHANGE_VOLUME PLAIN_VOLUME\n", argv[0]);
+        if (argc < 2) {
+                fprintf(stderr, "usage: %s EXCHANGE_VOLUME PLAIN_VOLUME | VOLUME\n", argv[0]);
                 return HAZARD_WRONG;
         }
         if (geteuid() != 0) {
@@ -230,10 +246,10 @@ int hazard_main(int argc, char **argv, void (*scenario)(Arena *arena))
         undo_prepare();
         must(atexit(scratch_remove) == 0);
         lease_ignore_breaks();
-        for (size_t i = 0; i < ELEMENTS(engines); i++) {
+        for (int i = 1; i < argc; i++) {
                 Arena arena;
 
-                if (arena_open(&arena, argv[i + 1], engines[i]))
+                if (arena_open(&arena, argv[i], engine_of(argv[i], i == 1)))
                         scenario(&arena);
                 n_lost += arena.n_lost;
                 n_wrong += arena.n_wrong;

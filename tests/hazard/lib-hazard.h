@@ -3,11 +3,12 @@
 
 /* What the hazard programs share.
  *
- * Each drives the product's own relocation on a real XFS and acts as somebody else between the steps. It is called with
- * two mount points, of a fresh scratch volume with the exchange feature and of one without, and runs its scenario on both
- * engines. Its exit status: 0 nothing was lost and the outcomes were right; 99 data was lost; 77 skipped, the last line
+ * Each drives the product's own relocation on a real file system and acts as somebody else between the steps. It is called with
+ * mount points of fresh scratch volumes (lib/with-volumes) and runs its scenario on the engine of each: of XFS those of one with the
+ * exchange feature and of one without. Programs that other file systems are good for, too, name them after "FILE_SYSTEMS:" in their
+ * first comment ("xfs ext4 btrfs") and run once for each. Its exit status: 0 nothing was lost and the outcomes were right; 99 data was lost; 77 skipped, the last line
  * says why; 1 anything else. What a file means is data, too, and so is what its owner was promised. The first comment of a program that proves a protection names it after "MUTANTS:": built
- * without that protection it has to end with 99.
+ * without that protection it has to end with 99 (on XFS, or on ext4 where it is called NAME:ext4).
  *
  * Everything here ends the program on trouble with the test itself, so that a scenario reads as a story. */
 
@@ -33,7 +34,7 @@ typedef struct Arena {
         unsigned n_lost, n_wrong, n_skipped;
 } Arena;
 
-/* Runs the scenario on both volumes and returns the exit status. */
+/* Runs the scenario on all volumes and returns the exit status. */
 int hazard_main(int argc, char **argv, void (*scenario)(Arena *arena));
 
 /* Verdicts; each prints a line with the engine's name. */

@@ -6,11 +6,13 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -85,12 +87,22 @@ static void make_fragments(int fd, size_t n_pieces, size_t piece_bytes, bool wri
                                (off_t)piece_bytes) == 0);
 }
 
+/* btrfs cannot cut out, but gives new space to each direct write in the order in which they come. */
+static bool is_scattered_by_writing(int fd)
+{
+        struct statfs status;
+
+        must(fstatfs(fd, &status) == 0);
+        return status.f_type == BTRFS_SUPER_MAGIC;
+}
+
 static Subject *subject_make(const Arena *arena, const char *name, const char *layout, size_t n_pieces,
                              size_t piece_bytes, size_t size_bytes, uint32_t hint_bytes)
 {
         Subject *subject = calloc(1, sizeof(*subject));
         _cleanup_close_ int direct_fd = -EBADF, cached_fd = -EBADF;
         uint64_t n_runs;
+        bool scatters;
 
         must(subject && piece_bytes % BLOCK_BYTES == 0);
         subject->bytes = size_bytes;
@@ -106,10 +118,14 @@ static Subject *subject_make(const Arena *arena, const char *name, const char *l
         must(direct_fd >= 0 && cached_fd >= 0);
         if (hint_bytes > 0)
                 hint_set(direct_fd, hint_bytes);
-        make_fragments(direct_fd, n_pieces, piece_bytes, !layout);
-        if (size_bytes < subject->room_bytes)
+        scatters = is_scattered_by_writing(direct_fd);
+        if (!scatters)
+                make_fragments(direct_fd, n_pieces, piece_bytes, !layout);
+        if (scatters || size_bytes < subject->room_bytes)
                 must(ftruncate(direct_fd, (off_t)size_bytes) == 0);
-        for (size_t i = 0; i < n_pieces; i++) {
+        for (size_t k = 0; k < n_pieces; k++) {
+                /* Every other one first: none comes to lie in front of the one that follows it in the file. */
+                size_t i = !scatters ? k : k < n_pieces / 2 ? 2 * k + 1 : 2 * (k - n_pieces / 2);
                 size_t from = i * piece_bytes, to = u64_min(from + piece_bytes, size_bytes);
 
                 if (layout && layout[i] == '.') {
@@ -118,7 +134,7 @@ static Subject *subject_make(const Arena *arena, const char *name, const char *l
                         continue;
                 }
                 /* Cutting the file gave back what lay behind its end. */
-                if (layout && from + piece_bytes > size_bytes)
+                if (layout && (from + piece_bytes > size_bytes || (scatters && layout[i] == 'u')))
                         must(fallocate(direct_fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)piece_bytes) ==
                              0);
                 if ((!layout || layout[i] == 'w') && from < size_bytes) {

@@ -111,7 +111,7 @@ booted_mount()
         booted_device "$1"
         in_booted mkdir -p "$2"
         # shellcheck disable=SC2153  # of lib/scratch.sh
-        in_booted mount -t xfs "${@:3}" "${DEVICE[$1]}" "$2"
+        in_booted mount -t "$(file_system "${KIND[$1]}")" "${@:3}" "${DEVICE[$1]}" "$2"
 }
 
 # booted_device NAME: a volume of volume_make is unmounted here, and its device is known inside.

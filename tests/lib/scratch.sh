@@ -116,17 +116,51 @@ wait_until()
 
 # --- volumes ---
 
-# volume_make NAME exchange|plain [SIZE [MKFS_OPTION...]]: mounted at $SCRATCH/NAME; its device in DEVICE[NAME].
+# file_system KIND: as mount(8) and /proc/filesystems call it.
+file_system()
+{
+        case $1 in
+        exchange | plain) echo xfs ;;
+        ext4 | ext4-[12]k) echo ext4 ;;
+        btrfs) echo btrfs ;;
+        *) fail "no kind of volume: $1" ;;
+        esac
+}
+
+# image_format KIND FILE_OR_DEVICE [MKFS_OPTION...]
+image_format()
+{
+        local kind=$1 image=$2 block=4096
+
+        shift 2
+        need_command "mkfs.$(file_system "$kind")"
+        case $kind in
+        exchange | plain)
+                # SWAPEXT is only used where there is a reverse-mapping tree.
+                mkfs.xfs -q -m "reflink=1,rmapbt=${RMAPBT:-1}" "$@" "$image"
+                [[ $kind == plain ]] || exchange-bit on "$image"
+                ;;
+        ext4*)
+                [[ $kind != ext4-1k ]] || block=1024
+                [[ $kind != ext4-2k ]] || block=2048
+                # Nothing is left for the kernel to write when it has time.
+                mkfs.ext4 -q -F -b "$block" -E lazy_itable_init=0,lazy_journal_init=0 "$@" "$image"
+                ;;
+        # It talks of defaults that have changed.
+        btrfs) mkfs.btrfs --quiet --force "$@" "$image" >"$SCRATCH/mkfs.out" 2>&1 || { cat "$SCRATCH/mkfs.out" >&2 && return 1; } ;;
+        esac
+}
+
+# volume_make NAME KIND [SIZE [MKFS_OPTION...]]: mounted at $SCRATCH/NAME; its device in DEVICE[NAME]. The kinds: exchange and
+# plain (XFS with and without the exchange-range feature), ext4, ext4-1k, ext4-2k (blocks of 4, 1 and 2 KiB), btrfs.
 declare -A DEVICE KIND HOLD
 volume_make()
 {
         local name=$1 kind=$2 size=${3:-2G} image=$SCRATCH/$1.image hold
 
-        need_command mkfs.xfs losetup mount
+        need_command losetup mount
         truncate --size "$size" "$image"
-        # SWAPEXT is only used where there is a reverse-mapping tree.
-        mkfs.xfs -q -m "reflink=1,rmapbt=${RMAPBT:-1}" "${@:4}" "$image"
-        [[ $kind == plain ]] || exchange-bit on "$image"
+        image_format "$kind" "$image" "${@:4}"
         DEVICE[$name]=$(losetup --find --show ${LOOP_DIRECT:+--direct-io=on} "$image")
         KIND[$name]=$kind
         device_is_ours "${DEVICE[$name]#/dev/}"
@@ -142,11 +176,12 @@ volume_make()
 
 volume_mount()
 {
-        local name=$1
+        local name=$1 type
 
-        if ! mount -t xfs "${@:2}" "${DEVICE[$name]}" "$SCRATCH/$name" 2>"$SCRATCH/mount.err"; then
-                grep -qw xfs /proc/filesystems || skip "the kernel has no XFS"
-                [[ ${KIND[$name]} == plain ]] || skip "this kernel's XFS has no exchange-range"
+        type=$(file_system "${KIND[$name]}")
+        if ! mount -t "$type" "${@:2}" "${DEVICE[$name]}" "$SCRATCH/$name" 2>"$SCRATCH/mount.err"; then
+                grep -qw "$type" /proc/filesystems || skip "the kernel has no $type"
+                [[ ${KIND[$name]} != exchange ]] || skip "this kernel's XFS has no exchange-range"
                 cat "$SCRATCH/mount.err" >&2
                 return 1
         fi
@@ -174,8 +209,7 @@ volume_written()
 # Succeeds when nobody has the device of an unmounted volume.
 volume_is_free()
 {
-        # An exclusive open, and nothing changed.
-        exchange-bit "$(exchange-bit show "${DEVICE[$1]}")" "${DEVICE[$1]}" 2>/dev/null
+        is-free "${DEVICE[$1]}"
 }
 
 # Cold caches, and all space that was given back is really free.
@@ -185,7 +219,27 @@ volume_remount()
         volume_mount "$@"
 }
 
-# volume_check NAME: xfs_repair has nothing to say. Leaves it unmounted.
+# image_check KIND FILE_OR_DEVICE: the file system's own tool has nothing to say, and nothing is changed but the exchange-range
+# feature, of which xfs_repair may know nothing.
+image_check()
+{
+        local -a check
+
+        case $1 in
+        exchange | plain) check=(xfs_repair -n) ;;
+        ext4*) check=(e2fsck -fn) ;;
+        btrfs) check=(btrfs check --readonly) ;;
+        esac
+        need_command "${check[0]}"
+        [[ $1 != exchange ]] || exchange-bit off "$2"
+        "${check[@]}" "$2" >"$SCRATCH/repair" 2>&1 ||
+                {
+                        tail -n 40 "$SCRATCH/repair" >&2
+                        fail "${check[*]} complains about $2"
+                }
+}
+
+# volume_check NAME: nothing is wrong with it. Leaves it unmounted, and without the exchange-range feature.
 volume_check()
 {
         local name=$1
@@ -193,13 +247,8 @@ volume_check()
         if mountpoint -q "$SCRATCH/$name"; then
                 volume_umount "$name"
         fi
-        [[ ${KIND[$name]} == plain ]] || exchange-bit off "${DEVICE[$name]}"
-        KIND[$name]=plain
-        xfs_repair -n "${DEVICE[$name]}" >"$SCRATCH/repair" 2>&1 ||
-                {
-                        tail -n 40 "$SCRATCH/repair" >&2
-                        fail "xfs_repair -n complains about $name"
-                }
+        image_check "${KIND[$name]}" "${DEVICE[$name]}"
+        [[ ${KIND[$name]} != exchange ]] || KIND[$name]=plain
 }
 
 # The volume of this test's engine: mounted at $MNT.
@@ -256,6 +305,8 @@ engine_name()
         case $ENGINE in
         exchange) echo xfs-exchange ;;
         plain) echo xfs-swapext ;;
+        ext4*) echo ext4-move-extent ;;
+        btrfs) echo btrfs-defrag-range ;;
         esac
 }
 

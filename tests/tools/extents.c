@@ -3,7 +3,9 @@
 /* extents [--total] PATH...
  *
  * Prints for each file the number of runs in which it lies: physically contiguous stretches. A hole does not end a run,
- * nor does the border between written and preallocated. --total: one number for all. */
+ * nor does the border between written and preallocated. Directories are passed over. --total: one number for all. */
+
+#include <sys/stat.h>
 
 #include "tool.h"
 
@@ -29,9 +31,14 @@ int main(int argc, char *argv[])
         for (int i = 1 + only_total; i < argc; i++) {
                 int fd = open(argv[i], O_RDONLY | O_NOATIME | O_CLOEXEC);
                 Count count = {0};
+                struct stat status;
 
-                if (fd < 0)
+                if (fd < 0 || fstat(fd, &status) < 0)
                         die("%s", argv[i]);
+                if (S_ISDIR(status.st_mode)) {
+                        (void)close(fd);
+                        continue;
+                }
                 for_each_extent(fd, argv[i], on_extent, &count);
                 (void)close(fd);
                 if (!only_total)

@@ -67,10 +67,11 @@ static void print_xattrs(int fd, const char *path)
         }
 }
 
-/* What a reader of the map sees, whatever the extents are: neighbours of one kind are one. */
+/* What a reader of the map sees, whatever the extents are: neighbours of one kind are one. What is shared with others is shared
+ * only as long as it stays where it is. */
 typedef struct LogicalMap {
         uint64_t start, end;
-        uint64_t shared_bytes;
+        uint64_t shared_bytes, shared_start, shared_end, shared_at;
         const char *kind;
 } LogicalMap;
 
@@ -81,10 +82,27 @@ static void print_stretch(const LogicalMap *map)
                        map->kind);
 }
 
+static void print_shared(const LogicalMap *map)
+{
+        if (map->shared_end > map->shared_start)
+                printf("  shared at %llu %llu-%llu\n", (unsigned long long)map->shared_at,
+                       (unsigned long long)map->shared_start, (unsigned long long)map->shared_end);
+}
+
+/* An extent that is compressed is the same for its readers as one that is not, but not for its owner. */
+static const char *kind_of(const struct fiemap_extent *extent)
+{
+        if (extent->fe_flags & FIEMAP_EXTENT_UNWRITTEN)
+                return "unwritten";
+        if (extent->fe_flags & FIEMAP_EXTENT_DATA_INLINE)
+                return "inline";
+        return extent->fe_flags & FIEMAP_EXTENT_ENCODED ? "encoded" : "written";
+}
+
 static void on_extent(const struct fiemap_extent *extent, void *userdata)
 {
         LogicalMap *map = userdata;
-        const char *kind = extent->fe_flags & FIEMAP_EXTENT_UNWRITTEN ? "unwritten" : "written";
+        const char *kind = kind_of(extent);
 
         if (map->kind != kind || extent->fe_logical != map->end) {
                 print_stretch(map);
@@ -92,8 +110,16 @@ static void on_extent(const struct fiemap_extent *extent, void *userdata)
                 map->kind = kind;
         }
         map->end = extent->fe_logical + extent->fe_length;
-        if (extent->fe_flags & FIEMAP_EXTENT_SHARED)
-                map->shared_bytes += extent->fe_length;
+        if (!(extent->fe_flags & FIEMAP_EXTENT_SHARED))
+                return;
+        if (extent->fe_logical != map->shared_end ||
+            extent->fe_physical != map->shared_at + (map->shared_end - map->shared_start)) {
+                print_shared(map);
+                map->shared_start = extent->fe_logical;
+                map->shared_at = extent->fe_physical;
+        }
+        map->shared_end = extent->fe_logical + extent->fe_length;
+        map->shared_bytes += extent->fe_length;
 }
 
 static void print_content(int fd, const char *path)
@@ -155,6 +181,7 @@ static void print_file(const char *path)
         print_xattrs(fd, path);
         for_each_extent(fd, path, on_extent, &map);
         print_stretch(&map);
+        print_shared(&map);
         printf("  shared %llu\n", (unsigned long long)map.shared_bytes);
         if (with_content)
                 print_content(fd, path);

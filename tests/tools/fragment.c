@@ -4,7 +4,8 @@
  *
  * Makes fragmented files, and needs the whole volume for it: one filler takes all free space, every other piece of it
  * is given back, the files are written into these holes, the filler goes away, and when its blocks are free again, which
- * XFS does in the background, the files are closed.
+ * XFS does in the background, the files are closed. btrfs gives nothing back of an extent that anybody still uses a part of:
+ * there each piece is written by itself past the page cache, every other one first.
  *
  *   --files=N       how many (1)              --name=PREFIX   DIR/PREFIX0000, ... ("file")
  *   --size=SIZE     of each (16M)             --piece=SIZE    of free space (64K)
@@ -18,13 +19,17 @@
 
 #include <getopt.h>
 #include <poll.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 
 #include "tool.h"
 
-#define CHUNK_BYTES (UINT64_C(1) << 20)
-#define FILL_BYTES  (UINT64_C(64) << 20)
+#define CHUNK_BYTES  (UINT64_C(1) << 20)
+#define FILL_BYTES   (UINT64_C(64) << 20)
+/* What direct I/O has to be a multiple of on btrfs. */
+#define DIRECT_BYTES 4096
 
 typedef struct Part {
         char kind; /* d, h, u */
@@ -114,7 +119,8 @@ static void plug(int fd)
 
 static void write_random(int fd, uint64_t number, uint64_t from, uint64_t to)
 {
-        static unsigned char buffer[CHUNK_BYTES];
+        static unsigned char *buffer;
+        static uint64_t buffer_number, buffer_chunk;
 
         while (from < to) {
                 /* A chunk's content depends on its number alone, whatever part of it is written. */
@@ -122,27 +128,81 @@ static void write_random(int fd, uint64_t number, uint64_t from, uint64_t to)
                 uint64_t end = chunk + CHUNK_BYTES < to ? chunk + CHUNK_BYTES : to;
                 size_t n_bytes = (size_t)(end - from);
 
-                random_fill(buffer, CHUNK_BYTES, arg_seed << 48 ^ number << 32 ^ chunk / CHUNK_BYTES);
+                if (!buffer || buffer_number != number || buffer_chunk != chunk) {
+                        if (!buffer)
+                                buffer = aligned_buffer(CHUNK_BYTES);
+                        random_fill(buffer, CHUNK_BYTES,
+                                    arg_seed << 48 ^ number << 32 ^ chunk / CHUNK_BYTES);
+                        buffer_number = number;
+                        buffer_chunk = chunk;
+                }
                 if (pwrite(fd, buffer + (from - chunk), n_bytes, (off_t)from) != (ssize_t)n_bytes)
                         die("write");
                 from = end;
         }
 }
 
-static void write_file(int fd, uint64_t number)
+static void write_part(int fd, uint64_t number, char kind, uint64_t from, uint64_t to)
+{
+        if (kind == 'd')
+                write_random(fd, number, from, to);
+        else if (kind == 'u' && fallocate(fd, 0, (off_t)from, (off_t)(to - from)) < 0)
+                die("fallocate");
+}
+
+/* An extent of its own for each piece. What does not fit into blocks goes through the page cache. */
+static void write_piece(int fd, uint64_t number, char kind, uint64_t from, uint64_t to)
+{
+        bool direct = from % DIRECT_BYTES == 0 && to % DIRECT_BYTES == 0;
+
+        if (fcntl(fd, F_SETFL, direct ? O_DIRECT : 0) < 0)
+                die("O_DIRECT");
+        write_part(fd, number, kind, from, to);
+        if (!direct && fdatasync(fd) < 0)
+                die("fdatasync");
+}
+
+/* Calls write for the parts of the file. */
+static void for_each_part(int fd, uint64_t number,
+                          void (*write)(int fd, uint64_t number, char kind, uint64_t from, uint64_t to))
 {
         uint64_t at = 0;
 
         for (size_t i = 0; at < arg_size; i = (i + 1) % n_parts) {
                 uint64_t end = arg_size - at < parts[i].bytes ? arg_size : at + parts[i].bytes;
 
-                if (parts[i].kind == 'd')
-                        write_random(fd, number, at, end);
-                else if (parts[i].kind == 'u' && fallocate(fd, 0, (off_t)at, (off_t)(end - at)) < 0)
-                        die("fallocate");
+                write(fd, number, parts[i].kind, at, end);
                 at = end;
         }
-        if (ftruncate(fd, (off_t)arg_size) < 0 || fsync(fd) < 0)
+}
+
+/* Of the pieces of all parts this pass writes every other one: no piece comes to lie in front of the one that follows it in the file. */
+static size_t pass, n_pieces;
+
+static void scatter_part(int fd, uint64_t number, char kind, uint64_t from, uint64_t to)
+{
+        for (uint64_t at = from; kind != 'h' && at < to; at += arg_piece)
+                if (n_pieces++ % 2 == pass)
+                        write_piece(fd, number, kind, at, at + arg_piece < to ? at + arg_piece : to);
+}
+
+static void scatter_into(int fd, uint64_t number)
+{
+        for (unsigned i = 0; i < 2; i++) {
+                pass = (i + 1) % 2;
+                n_pieces = 0;
+                if (arg_into)
+                        scatter_part(fd, number, 'd', arg_offset, arg_offset + arg_length);
+                else
+                        for_each_part(fd, number, scatter_part);
+        }
+        if (fcntl(fd, F_SETFL, 0) < 0)
+                die("O_DIRECT");
+}
+
+static void finish_file(int fd)
+{
+        if ((!arg_into && ftruncate(fd, (off_t)arg_size) < 0) || fsync(fd) < 0)
                 die("fsync");
         if (arg_tail > 0 && fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)arg_size, (off_t)arg_tail) < 0)
                 die("fallocate");
@@ -220,14 +280,84 @@ static void parse_arguments(int argc, char *argv[])
                 die_plainly("usage: fragment [OPTION...] DIR");
 }
 
+static int open_new(int dir_fd, const char *name)
+{
+        int fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+        if (fd < 0)
+                die("%s", name);
+        return fd;
+}
+
+static void write_in_holes(int dir_fd, const int *fds)
+{
+        int filler_fd = open_new(dir_fd, "filler"), plug_fd = open_new(dir_fd, "plug");
+        uint64_t wanted, n_free;
+
+        if (syncfs(dir_fd) < 0)
+                die("syncfs");
+        n_free = free_bytes(dir_fd);
+        wanted = arg_into ? arg_length : arg_n_files * (arg_size + arg_tail + 65536);
+        /* More for extent trees, and for the up to 32 MiB each that XFS takes back first and plug() takes instead. */
+        wanted += wanted / 64 + (80 << 20);
+        perforate(filler_fd, fill(filler_fd), wanted);
+        plug(plug_fd);
+
+        for (uint64_t i = 0; i < arg_n_files; i++) {
+                if (arg_into)
+                        write_random(fds[i], 0, arg_offset, arg_offset + arg_length);
+                else
+                        for_each_part(fds[i], i, write_part);
+                finish_file(fds[i]);
+        }
+        if (!arg_keep_filler && (unlinkat(dir_fd, "filler", 0) < 0 || unlinkat(dir_fd, "plug", 0) < 0))
+                die("filler");
+        (void)close(filler_fd);
+        (void)close(plug_fd);
+        if (syncfs(dir_fd) < 0)
+                die("syncfs");
+        if (!arg_keep_filler)
+                wait_for_space(dir_fd, n_free, wanted);
+}
+
+/* Takes all free space in pieces, and gives every other one back. */
+static void fill_alternately(int dir_fd)
+{
+        int filler_fd = open_new(dir_fd, "filler"), plug_fd = open_new(dir_fd, "plug");
+
+        for (uint64_t at = 0;; at += arg_piece)
+                if (fallocate(filler_fd, 0, (off_t)at, (off_t)arg_piece) < 0 ||
+                    fallocate(plug_fd, 0, (off_t)at, (off_t)arg_piece) < 0) {
+                        if (errno != ENOSPC)
+                                die("filler");
+                        break;
+                }
+        if (syncfs(dir_fd) < 0 || unlinkat(dir_fd, "plug", 0) < 0)
+                die("plug");
+        (void)close(filler_fd);
+        (void)close(plug_fd);
+}
+
+static void write_scattered(int dir_fd, const int *fds)
+{
+        for (uint64_t i = 0; i < arg_n_files; i++) {
+                scatter_into(fds[i], i);
+                finish_file(fds[i]);
+        }
+        if (arg_keep_filler)
+                fill_alternately(dir_fd);
+        if (syncfs(dir_fd) < 0)
+                die("syncfs");
+}
+
 int main(int argc, char *argv[])
 {
-        uint64_t wanted, n_free;
-        int dir_fd, filler_fd, plug_fd, *fds;
+        struct statfs status;
+        int dir_fd, *fds;
 
         parse_arguments(argc, argv);
         dir_fd = open(argv[optind], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (dir_fd < 0)
+        if (dir_fd < 0 || fstatfs(dir_fd, &status) < 0)
                 die("%s", argv[optind]);
         if (arg_into)
                 arg_n_files = 1;
@@ -251,39 +381,10 @@ int main(int argc, char *argv[])
                 if (fds[i] < 0)
                         die("%s", arg_into ? arg_into : name);
         }
-        filler_fd = openat(dir_fd, "filler", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        if (filler_fd < 0)
-                die("filler");
-        plug_fd = openat(dir_fd, "plug", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        if (plug_fd < 0)
-                die("plug");
-        if (syncfs(dir_fd) < 0)
-                die("syncfs");
-        n_free = free_bytes(dir_fd);
-
-        wanted = arg_into ? arg_length : arg_n_files * (arg_size + arg_tail + 65536);
-        /* More for extent trees, and for the up to 32 MiB each that XFS takes back first and plug() takes instead. */
-        wanted += wanted / 64 + (80 << 20);
-        perforate(filler_fd, fill(filler_fd), wanted);
-        plug(plug_fd);
-
-        for (uint64_t i = 0; i < arg_n_files; i++) {
-                if (arg_into) {
-                        write_random(fds[i], 0, arg_offset, arg_offset + arg_length);
-                        if (fsync(fds[i]) < 0)
-                                die("fsync");
-                } else {
-                        write_file(fds[i], i);
-                }
-        }
-        if (!arg_keep_filler && (unlinkat(dir_fd, "filler", 0) < 0 || unlinkat(dir_fd, "plug", 0) < 0))
-                die("filler");
-        (void)close(filler_fd);
-        (void)close(plug_fd);
-        if (syncfs(dir_fd) < 0)
-                die("syncfs");
-        if (!arg_keep_filler)
-                wait_for_space(dir_fd, n_free, wanted);
+        if (status.f_type == BTRFS_SUPER_MAGIC)
+                write_scattered(dir_fd, fds);
+        else
+                write_in_holes(dir_fd, fds);
         /* Whoever watches learns of the files only now. */
         for (uint64_t i = 0; i < arg_n_files; i++)
                 (void)close(fds[i]);
