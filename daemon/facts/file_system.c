@@ -8,7 +8,7 @@
 #include "base/number.h"
 #include "facts/file_system.h"
 
-static const FileSystemType *const types[] = {&file_system_xfs};
+static const FileSystemType *const types[] = {&file_system_xfs, &file_system_ext4};
 
 const FileSystemType *file_system_find(const char *name)
 {

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "facts/ext4.h"
 #include "facts/file_id.h"
 #include "facts/xfs.h"
 
@@ -27,6 +28,7 @@ typedef struct FsFacts {
         uint64_t total_bytes;
         union {
                 XfsFacts xfs;
+                Ext4Facts ext4;
         };
 } FsFacts;
 
@@ -84,7 +86,7 @@ struct FileSystemType {
         uint32_t (*group_of)(const FsFacts *facts, uint64_t inode);
 };
 
-extern const FileSystemType file_system_xfs;
+extern const FileSystemType file_system_xfs, file_system_ext4;
 
 /* The type of that name in the mount table, NULL for one that we do not look after. Pure. */
 const FileSystemType *file_system_find(const char *name);
