@@ -43,8 +43,12 @@ typedef enum Reason {
         SKIP_QUOTA,                  /* the owner is near a limit, or SWAPEXT under quota */
         SKIP_INODE_FORMAT,           /* SWAPEXT cannot fit the two inodes' forks into each other */
         SKIP_UNWRITTEN,      /* preallocated places, which SWAPEXT of this kernel would turn into data */
+        SKIP_INDIRECT_MAPPED, /* mapped block by block, as on ext2 and ext3: the file, or all of the volume */
+        SKIP_INLINE_DATA,     /* lies in its inode */
+        SKIP_JOURNALLED_DATA, /* its data go through the journal: the file, or data=journal */
+        SKIP_BIGALLOC,        /* ext4 that allocates in clusters of blocks */
         SKIP_NO_ENGINE,      /* the probes found no engine that works on this volume */
-        SKIP_CRASH_UNSAFE,   /* the only engine left could leave a volume that a crash makes unmountable */
+        SKIP_CRASH_UNSAFE,   /* a crash could cost data, or the volume, with the only engine that there is */
         SKIP_NO_LEASES,      /* fs.leases-enable=0 */
         SKIP_DUPLICATE_UUID, /* two mounted volumes with one UUID */
         SKIP_HIDDEN, /* its mount point leads elsewhere: another mount covers it, or our private /tmp does */

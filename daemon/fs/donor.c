@@ -32,15 +32,23 @@ static int donor_create_in(int dir_fd)
         const int unlinkable = PROTECTED_BY(DONOR_PRIVATE) ? O_EXCL : 0;
         int fd = openat(dir_fd, ".", O_TMPFILE | unlinkable | O_RDWR | O_DIRECT | O_CLOEXEC | O_LARGEFILE,
                         PROTECTED_BY(DONOR_PRIVATE) ? 0600 : 0666);
+        int flags = 0;
 
-        return fd < 0 ? -errno : fd;
+        if (fd < 0)
+                return -errno;
+        /* ext4 passes these on from a directory, and a donor that has them is of no use. */
+        if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && (flags & (FS_ENCRYPT_FL | FS_JOURNAL_DATA_FL))) {
+                (void)fd_close(fd);
+                return -EPERM;
+        }
+        return fd;
 }
 
 /* Is there room, or does this directory just not want new files? */
 static bool try_elsewhere(int error)
 {
         return error == -EPERM || error == -EACCES || error == -ESTALE || error == -ENOENT ||
-               error == -ENOTDIR;
+               error == -ENOTDIR || error == -ENOKEY;
 }
 
 static int donor_create_below(int root_fd)

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What is proven of an ext4 before anything on it is moved, on scratch files that never have a name: that MOVE_EXT exchanges blocks and
+ * nothing else, and that leases tell who has a file open. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/number.h"
+#include "base/protection.h"
+#include "fs/donor.h"
+#include "fs/driver.h"
+#include "fs/ext4_extents.h"
+#include "fs/lease.h"
+
+/* As fs/xfs_probe.c has it: ten ticks of the slowest kernel where stamps are distinct within one, else two hundred. */
+#define GUARD_DISTINCT_NSEC (100 * NSEC_PER_MSEC)
+#define GUARD_COARSE_NSEC   (2 * NSEC_PER_SEC)
+#define STAMP_TRIES         64
+
+/* The scratch file: a piece of data, one that is preallocated, one hole, and again data, each of so many bytes: a whole page of any
+ * machine. */
+#define PIECE_BYTES   ((size_t)(64 * KIB))
+#define N_PIECES      4
+#define SCRATCH_BYTES (N_PIECES * PIECE_BYTES)
+
+typedef enum Piece { DATA, UNWRITTEN, HOLE } Piece;
+static const Piece pieces[N_PIECES] = {DATA, UNWRITTEN, HOLE, DATA};
+
+typedef struct Scratch {
+        int named_fd;  /* as it was made */
+        int target_fd; /* the same file, opened by its identity */
+        int donor_fd;
+} Scratch;
+
+static void scratch_done(Scratch *scratch)
+{
+        scratch->named_fd = fd_close(scratch->named_fd);
+        scratch->target_fd = fd_close(scratch->target_fd);
+        scratch->donor_fd = fd_close(scratch->donor_fd);
+}
+
+/* Different in each piece. */
+static void pattern_fill(char *piece, size_t i)
+{
+        memset(piece, 'a' + (int)i, PIECE_BYTES);
+}
+
+/* Allocates all but the hole; with data in it, unless it is the donor. */
+static int scratch_fill(int fd, bool with_data)
+{
+        char piece[PIECE_BYTES];
+        const int flags = fcntl(fd, F_GETFL);
+
+        /* It is opened for direct I/O, which this buffer is not aligned for. */
+        if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_DIRECT) < 0)
+                return -errno;
+        if (ftruncate(fd, (off_t)SCRATCH_BYTES) < 0)
+                return -errno;
+        for (size_t i = 0; i < N_PIECES; i++) {
+                if (pieces[i] == HOLE)
+                        continue;
+                if (fallocate(fd, 0, (off_t)(i * PIECE_BYTES), (off_t)PIECE_BYTES) < 0)
+                        return -errno;
+                if (pieces[i] == UNWRITTEN || !with_data)
+                        continue;
+                pattern_fill(piece, i);
+                if (pwrite(fd, piece, PIECE_BYTES, (off_t)(i * PIECE_BYTES)) != (ssize_t)PIECE_BYTES)
+                        return -EIO;
+        }
+        return fdatasync(fd) < 0 ? -errno : 0;
+}
+
+/* Returns 1 when all reads as it was written, 0 when not, -errno. */
+static int scratch_reads_as_written(int fd)
+{
+        char piece[PIECE_BYTES], expected[PIECE_BYTES];
+
+        for (size_t i = 0; i < N_PIECES; i++) {
+                if (pread(fd, piece, PIECE_BYTES, (off_t)(i * PIECE_BYTES)) != (ssize_t)PIECE_BYTES)
+                        return -EIO;
+                memset(expected, 0, PIECE_BYTES);
+                if (pieces[i] == DATA)
+                        pattern_fill(expected, i);
+                if (memcmp(piece, expected, PIECE_BYTES) != 0)
+                        return 0;
+        }
+        return 1;
+}
+
+/* Does each piece lie where the map says that the file's own, or the donor's, did, and is it written or not as it was? */
+static bool scratch_lies_at(const ExtentMap *now, const ExtentMap *places)
+{
+        size_t n = 0, p = 0;
+
+        for (uint64_t at = 0; at < SCRATCH_BYTES; at += 4 * KIB) {
+                const Piece piece = pieces[at / PIECE_BYTES];
+                const Extent *here, *there;
+
+                while (n < now->n_extents && now->extents[n].logical + now->extents[n].length <= at)
+                        n++;
+                while (p < places->n_extents && places->extents[p].logical + places->extents[p].length <= at)
+                        p++;
+                here = n < now->n_extents && now->extents[n].logical <= at ? &now->extents[n] : NULL;
+                there = p < places->n_extents && places->extents[p].logical <= at ? &places->extents[p]
+                                                                                  : NULL;
+                if ((piece == HOLE) != !here || !here != !there)
+                        return false;
+                if (here &&
+                    (here->unwritten != (piece == UNWRITTEN) ||
+                     here->physical + (at - here->logical) != there->physical + (at - there->logical)))
+                        return false;
+        }
+        return true;
+}
+
+static int scratch_make(const FsVolume *volume, int root_fd, const FileId *parents, size_t n_parents,
+                        Scratch *ret)
+{
+        _cleanup_(scratch_done) Scratch scratch = {-EBADF, -EBADF, -EBADF};
+        FileId id;
+        int r;
+
+        r = scratch.named_fd = donor_create(volume, root_fd, parents, n_parents);
+        if (r < 0)
+                return r;
+        r = scratch.donor_fd = donor_create(volume, root_fd, parents, n_parents);
+        if (r < 0)
+                return r;
+        r = scratch_fill(scratch.named_fd, true);
+        if (r < 0)
+                return r;
+        r = scratch_fill(scratch.donor_fd, false);
+        if (r < 0)
+                return r;
+        r = file_id_from_name(scratch.named_fd, "", &id);
+        if (r < 0)
+                return r;
+        r = scratch.target_fd = fs_volume_inode_open(volume, root_fd, id, O_RDWR | O_NONBLOCK);
+        if (r < 0)
+                return r;
+        *ret = scratch;
+        scratch = (Scratch){-EBADF, -EBADF, -EBADF};
+        return 0;
+}
+
+/* Do changes in quick succession get distinct stamps when somebody looks in between? Returns 1, 0 or -errno. */
+static int stamps_are_distinct(const Scratch *scratch)
+{
+        FileFacts before, after;
+        int r;
+
+        r = file_facts_read(scratch->target_fd, &before);
+        if (r < 0)
+                return r;
+        after = before;
+        for (unsigned i = 0; i < STAMP_TRIES; i++) {
+                if (pwrite(scratch->named_fd, "a", 1, 0) != 1)
+                        return -EIO;
+                r = file_facts_refresh(scratch->target_fd, &after);
+                if (r < 0)
+                        return r;
+                if (file_stamp_equal(before.ctime, after.ctime))
+                        return 0;
+                before = after;
+        }
+        return 1;
+}
+
+/* A lease must be refused while a second descriptor is open, and granted when it is gone. Ends with target_fd as the only
+ * descriptor. Returns 1, 0, -errno. */
+static int lease_answers(Scratch *scratch)
+{
+        int r;
+
+        r = lease_take_write(scratch->target_fd);
+        if (r == 0)
+                (void)lease_release(scratch->target_fd);
+        if (r != LEASE_REFUSED)
+                return r < 0 ? r : (r == LEASE_OFF ? -EOPNOTSUPP : 0);
+        scratch->named_fd = fd_close(scratch->named_fd);
+        r = lease_take_write(scratch->target_fd);
+        if (r != 0)
+                return r < 0 ? r : (r == LEASE_OFF ? -EOPNOTSUPP : 0);
+        (void)lease_release(scratch->target_fd);
+        return 1;
+}
+
+/* The target lies where the donor did, and nothing else is different. Returns 1, 0, -errno. */
+static int move_answers(const FsVolume *volume, const Scratch *scratch)
+{
+        _cleanup_(extent_map_done) ExtentMap target = {0}, donor = {0}, now = {0};
+        FileFacts before, after;
+        int r;
+
+        r = extent_map_read(scratch->target_fd, 0, UINT64_MAX, true, EXTENT_MAP_MAX, &target);
+        if (r < 0)
+                return r;
+        r = extent_map_read(scratch->donor_fd, 0, UINT64_MAX, true, EXTENT_MAP_MAX, &donor);
+        if (r < 0)
+                return r;
+        if (!scratch_lies_at(&target, &target))
+                return 0;
+        r = file_facts_read(scratch->target_fd, &before);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < N_PIECES; i++) {
+                uint64_t moved;
+
+                if (pieces[i] == HOLE)
+                        continue;
+                r = ext4_extents_move(scratch->target_fd, scratch->donor_fd, i * PIECE_BYTES,
+                                      i * PIECE_BYTES, PIECE_BYTES, volume->facts.block_bytes, &moved);
+                if (r < 0)
+                        return r;
+        }
+        r = ext4_extents_commit(scratch->donor_fd);
+        if (r < 0)
+                return r;
+        r = extent_map_read(scratch->target_fd, 0, UINT64_MAX, true, EXTENT_MAP_MAX, &now);
+        if (r < 0)
+                return r;
+        if (!scratch_lies_at(&now, &donor))
+                return 0;
+        r = file_facts_read(scratch->target_fd, &after);
+        if (r < 0)
+                return r;
+        if (!file_facts_same(&before, &after))
+                return 0;
+        /* From the page cache, and from where it lies now. */
+        r = scratch_reads_as_written(scratch->target_fd);
+        if (r <= 0)
+                return r;
+        (void)posix_fadvise(scratch->target_fd, 0, 0, POSIX_FADV_DONTNEED);
+        return scratch_reads_as_written(scratch->target_fd);
+}
+
+static int ext4_probe(FsVolume *volume, int root_fd, const FileId *parents, size_t n_parents)
+{
+        _cleanup_(scratch_done) Scratch scratch = {-EBADF, -EBADF, -EBADF};
+        int r, distinct;
+
+        r = scratch_make(volume, root_fd, parents, n_parents, &scratch);
+        if (r < 0)
+                return r;
+        distinct = stamps_are_distinct(&scratch);
+        if (distinct < 0)
+                return distinct;
+        r = lease_answers(&scratch);
+        if (r <= 0)
+                return r;
+        r = move_answers(volume, &scratch);
+        if (r <= 0)
+                return r;
+        volume->keeps_unwritten = true;
+        volume->has_distinct_stamps = distinct > 0;
+        volume->guard_nsec = distinct > 0 ? GUARD_DISTINCT_NSEC : GUARD_COARSE_NSEC;
+        volume->engine = &engine_ext4_move;
+        return 1;
+}
+
+/* A move is as safe as the journal that it is in. Without one, or where the device is not told to write its data before the
+ * journal, a crash leaves a file with blocks that were never written. Where an fsync may log less than a
+ * transaction, that it waits for the moves is not known. */
+static Reason ext4_refusal(const FsVolume *volume)
+{
+        const Ext4Facts *facts = &volume->facts.ext4;
+
+        if (!facts->has_extents)
+                return SKIP_INDIRECT_MAPPED;
+        if (facts->has_clusters)
+                return SKIP_BIGALLOC;
+        if (facts->journals_data)
+                return SKIP_JOURNALLED_DATA;
+        if (PROTECTED_BY(JOURNAL) && (!facts->has_journal || !facts->has_barriers ||
+                                      facts->has_async_commit || facts->has_fast_commits))
+                return SKIP_CRASH_UNSAFE;
+        return REASON_NONE;
+}
+
+static const Engine *ext4_promised(const FsVolume *volume)
+{
+        (void)volume;
+        return &engine_ext4_move;
+}
+
+const FsDriver fs_driver_ext4 = {
+        .type = &file_system_ext4,
+        .refusal = ext4_refusal,
+        .promised = ext4_promised,
+        .probe = ext4_probe,
+};
