@@ -16,6 +16,10 @@ typedef struct FsDriver {
         /* The engine that the facts promise, until one is proven. Pure. */
         const Engine *(*promised)(const FsVolume *volume);
 
+        /* What an open file is that its facts do not tell, and that no engine may move: *ret is REASON_NONE or the word for it. Returns 0
+         * or -errno. NULL: nothing. */
+        int (*file_refusal)(int fd, Reason *ret);
+
         /* As fs_volume_probe(), with volume->engine cleared before. Returns 1 proven, 0 a wrong answer, -errno of the last try. */
         int (*probe)(FsVolume *volume, int root_fd, const FileId *parents, size_t n_parents);
 } FsDriver;

@@ -24,7 +24,6 @@
 #include "base/log.h"
 #include "base/number.h"
 #include "base/protection.h"
-#include "facts/ext4.h"
 #include "facts/page_cache.h"
 #include "fs/copy.h"
 #include "fs/driver.h"
@@ -114,14 +113,11 @@ static int check_volume(EngineJob *job)
 
 static int check_flags(EngineJob *job)
 {
-        uint32_t flags;
         Reason why;
-        int r;
+        int r = fs_driver_ext4.file_refusal(job->target_fd, &why);
 
-        r = ext4_flags_read(job->target_fd, &flags);
         if (r < 0)
                 return r;
-        why = ext4_flags_refusal(flags);
         return why == REASON_NONE ? ENGINE_DONE : target_verdict(job, ENGINE_SKIP, why);
 }
 

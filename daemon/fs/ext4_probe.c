@@ -281,6 +281,17 @@ static Reason ext4_refusal(const FsVolume *volume)
         return REASON_NONE;
 }
 
+static int ext4_file_refusal(int fd, Reason *ret)
+{
+        uint32_t flags;
+        int r = ext4_flags_read(fd, &flags);
+
+        if (r < 0)
+                return r;
+        *ret = ext4_flags_refusal(flags);
+        return 0;
+}
+
 static const Engine *ext4_promised(const FsVolume *volume)
 {
         (void)volume;
@@ -291,5 +302,6 @@ const FsDriver fs_driver_ext4 = {
         .type = &file_system_ext4,
         .refusal = ext4_refusal,
         .promised = ext4_promised,
+        .file_refusal = ext4_file_refusal,
         .probe = ext4_probe,
 };

@@ -198,6 +198,14 @@ Reason fs_volume_refusal(const FsVolume *volume)
         return driver_of(volume)->refusal(volume);
 }
 
+int fs_volume_file_refusal(const FsVolume *volume, int fd, Reason *ret)
+{
+        const FsDriver *driver = driver_of(volume);
+
+        *ret = REASON_NONE;
+        return driver->file_refusal ? driver->file_refusal(fd, ret) : 0;
+}
+
 const Engine *fs_volume_promised_engine(const FsVolume *volume)
 {
         return driver_of(volume)->promised(volume);

@@ -68,6 +68,10 @@ int fs_volume_inode_read(const FsVolume *volume, int root_fd, FileId id, InodeFa
 /* What the facts alone forbid: REASON_NONE, or why no engine may even be tried on this volume. Pure. */
 Reason fs_volume_refusal(const FsVolume *volume);
 
+/* What an open file is that FileFacts do not tell, and that no engine of this volume may move: *ret is REASON_NONE or the word for
+ * it. Returns 0 or -errno. */
+int fs_volume_file_refusal(const FsVolume *volume, int fd, Reason *ret);
+
 /* The engine that the facts promise, until one is proven. Pure. */
 const Engine *fs_volume_promised_engine(const FsVolume *volume);
 

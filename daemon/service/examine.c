@@ -329,9 +329,22 @@ static bool learn_from_skip(const FsVolume *fs, Reason reason, VolumeVerdict *re
                         "leases are switched off (fs.leases-enable) or not to be had, nothing can be moved "
                         "safely");
         else if (reason == SKIP_CRASH_UNSAFE)
-                *ret = skip(reason, LOG_WARNING,
-                            "has neither exchange-range nor a reverse-mapping tree: after a swap of extents "
-                            "a crash could make it unmountable, so nothing is moved on it");
+                *ret = skip(
+                        reason, LOG_WARNING,
+                        fs->facts.type == &file_system_xfs
+                                ? "has neither exchange-range nor a reverse-mapping tree: after a swap of "
+                                  "extents a crash could make it unmountable, so nothing is moved on it"
+                                : "has no journal that keeps moved data through a crash (none at all, "
+                                  "nobarrier, journal_async_commit, fast_commit), so nothing is moved on "
+                                  "it");
+        else if (reason == SKIP_BIGALLOC)
+                *ret = skip(reason, LOG_NOTICE,
+                            "allocates in clusters (bigalloc), nothing can be moved on it");
+        else if (reason == SKIP_JOURNALLED_DATA && fs_volume_refusal(fs) == reason)
+                *ret = skip(reason, LOG_NOTICE, "mounted with data=journal, nothing can be moved on it");
+        else if (reason == SKIP_INDIRECT_MAPPED && fs_volume_refusal(fs) == reason)
+                *ret = skip(reason, LOG_NOTICE,
+                            "an ext2 or ext3 without extents, nothing can be moved on it");
         else if (reason == SKIP_NO_ENGINE || (reason == SKIP_QUOTA && !fs->engine))
                 *ret = skip(reason, LOG_WARNING, "the probes found no engine that works here");
         else

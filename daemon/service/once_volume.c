@@ -127,7 +127,8 @@ bool once_volume_is_unsupported(const OnceVolume *volume)
 {
         return volume->stopped && volume->outcome == OUTCOME_SKIPPED &&
                (volume->reason == SKIP_UNSUPPORTED_FILESYSTEM || volume->reason == SKIP_NO_ENGINE ||
-                volume->reason == SKIP_CRASH_UNSAFE);
+                volume->reason == SKIP_CRASH_UNSAFE || volume->reason == SKIP_BIGALLOC ||
+                volume->reason == SKIP_JOURNALLED_DATA || volume->reason == SKIP_INDIRECT_MAPPED);
 }
 
 ReportFile once_volume_report(const OnceVolume *volume, const char *path, FileId id)

@@ -71,6 +71,9 @@ int assess_file(const FsVolume *volume, int root_fd, FileId id, PlanLimits *limi
         if (r < 0)
                 return r;
         assessment.reason = policy_judge(policy, &assessment.facts);
+        r = assessment.reason == REASON_NONE ? fs_volume_file_refusal(volume, fd, &assessment.reason) : 0;
+        if (r < 0)
+                return r;
         if (assessment.reason != REASON_NONE) {
                 *ret = TAKE(assessment, (Assessment){0});
                 return ASSESS_SKIP;
