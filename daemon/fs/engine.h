@@ -76,7 +76,7 @@ typedef struct Engine {
         const char *name;      /* in every record: "xfs-exchange" */
         bool whole_file;       /* cannot commit less than a file */
         bool keeps_privileges; /* setuid and file capabilities survive */
-        bool kernel_copies;    /* the page cache stays, and no file needs to be quiet */
+        bool kernel_copies;    /* the page cache stays as it is */
         int (*open)(EngineJob *job);
         int (*sample)(EngineJob *job);
         int (*reserve)(EngineJob *job);
@@ -94,3 +94,5 @@ typedef struct Engine {
 extern const Engine engine_xfs_exchange;
 /* XFS_IOC_SWAPEXT: whole files, every XFS. */
 extern const Engine engine_xfs_swapext;
+/* EXT4_IOC_MOVE_EXT: by slices of a region, each durable before the next. */
+extern const Engine engine_ext4_move;

@@ -160,6 +160,7 @@ static int move_sample(EngineJob *job)
         (void)lease_release(job->target_fd);
         if (r != ENGINE_DONE)
                 return r;
+        job->was_quiet = true;
         job->clock_offset_nsec = clock_offset_nsec();
 
         /* Dirty pages would be in the way of the move. */
