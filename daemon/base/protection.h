@@ -128,3 +128,18 @@
 #ifndef DEFRAGD_WITHOUT_KEEPS_UNWRITTEN
 #define DEFRAGD_WITHOUT_KEEPS_UNWRITTEN 0 /* preallocated stays so, or is not moved */
 #endif
+#ifndef DEFRAGD_WITHOUT_COMPRESSION
+#define DEFRAGD_WITHOUT_COMPRESSION 0 /* what is not compressed is not moved where it would be */
+#endif
+#ifndef DEFRAGD_WITHOUT_WHOLE_EXTENTS
+#define DEFRAGD_WITHOUT_WHOLE_EXTENTS 0 /* what moving takes is given back: no part of an extent is moved alone */
+#endif
+#ifndef DEFRAGD_WITHOUT_EXCLUSIVE_OPERATION
+#define DEFRAGD_WITHOUT_EXCLUSIVE_OPERATION 0 /* balance, replace and their like are waited for */
+#endif
+#ifndef DEFRAGD_WITHOUT_IN_FLIGHT
+#define DEFRAGD_WITHOUT_IN_FLIGHT 0 /* what was handed to write-back is on the disk before more is */
+#endif
+#ifndef DEFRAGD_WITHOUT_NOT_CACHED
+#define DEFRAGD_WITHOUT_NOT_CACHED 0 /* what was not in the page cache is not there afterwards */
+#endif

@@ -42,12 +42,17 @@ typedef enum Reason {
         SKIP_NOT_A_FILE,             /* not a regular file */
         SKIP_QUOTA,                  /* the owner is near a limit, or SWAPEXT under quota */
         SKIP_INODE_FORMAT,           /* SWAPEXT cannot fit the two inodes' forks into each other */
-        SKIP_UNWRITTEN,      /* preallocated places, which SWAPEXT of this kernel would turn into data */
+        SKIP_UNWRITTEN,       /* preallocated places, which SWAPEXT of this kernel would turn into data */
         SKIP_INDIRECT_MAPPED, /* mapped block by block, as on ext2 and ext3: the file, or all of the volume */
         SKIP_INLINE_DATA,     /* lies in its inode */
         SKIP_JOURNALLED_DATA, /* its data go through the journal: the file, or data=journal */
         SKIP_BIGALLOC,        /* ext4 that allocates in clusters of blocks */
-        SKIP_NO_ENGINE,      /* the probes found no engine that works on this volume */
+        SKIP_COMPRESSED,      /* compressed, or would be if it were written now */
+        SKIP_WOULD_GROW,      /* its old place would stay taken, because other parts of it are in use */
+        SKIP_ZONED,           /* a file system on zones, which reclaims them itself */
+        SKIP_DEGRADED,        /* a device of the file system is missing */
+        SKIP_SEED,            /* lies in part on a device that is never written */
+        SKIP_NO_ENGINE,       /* the probes found no engine that works on this volume */
         SKIP_CRASH_UNSAFE,   /* a crash could cost data, or the volume, with the only engine that there is */
         SKIP_NO_LEASES,      /* fs.leases-enable=0 */
         SKIP_DUPLICATE_UUID, /* two mounted volumes with one UUID */
@@ -62,6 +67,7 @@ typedef enum Reason {
         CHANGED_FUTURE,  /* its change time lies in the future */
         BUSY_OPEN,       /* no lease: open, mapped or in flight */
         BUSY_LOCKED,     /* another instance works on the volume */
+        BUSY_EXCLUSIVE,  /* balance, replace or the like has the file system for itself */
         /* of OUTCOME_CANCELLED */
         CANCELLED_BUDGET, /* the rest would exceed what may be written today */
         /* of OUTCOME_NO_SPACE */

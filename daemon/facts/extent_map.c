@@ -102,6 +102,7 @@ int extent_map_read(int fd, uint64_t offset, uint64_t length, bool sync, size_t 
                         last = raw->fe_flags & FIEMAP_EXTENT_LAST;
                         if (!any)
                                 continue;
+                        map.any_encoded |= (raw->fe_flags & FIEMAP_EXTENT_ENCODED) != 0;
                         if (map.n_extents == max_extents) {
                                 map.complete = false;
                                 last = true;

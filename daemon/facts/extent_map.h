@@ -23,7 +23,8 @@ typedef struct Extent {
 typedef struct ExtentMap {
         Extent *extents; /* owned */
         size_t n_extents;
-        bool complete; /* false: the file goes on behind the last extent, max_extents was reached */
+        bool complete;    /* false: the file goes on behind the last extent, max_extents was reached */
+        bool any_encoded; /* compressed or encrypted: such extents are unplaced and stay so */
 } ExtentMap;
 
 /* The most that one map may hold: 1,000,000 extents are 40 MB. A file with more is worked on from its start, and

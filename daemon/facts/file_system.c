@@ -8,7 +8,7 @@
 #include "base/number.h"
 #include "facts/file_system.h"
 
-static const FileSystemType *const types[] = {&file_system_xfs, &file_system_ext4};
+static const FileSystemType *const types[] = {&file_system_xfs, &file_system_ext4, &file_system_btrfs};
 
 const FileSystemType *file_system_find(const char *name)
 {

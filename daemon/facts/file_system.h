@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "facts/btrfs.h"
 #include "facts/ext4.h"
 #include "facts/file_id.h"
 #include "facts/xfs.h"
@@ -29,6 +30,7 @@ typedef struct FsFacts {
         union {
                 XfsFacts xfs;
                 Ext4Facts ext4;
+                BtrfsFacts btrfs;
         };
 } FsFacts;
 
@@ -86,7 +88,7 @@ struct FileSystemType {
         uint32_t (*group_of)(const FsFacts *facts, uint64_t inode);
 };
 
-extern const FileSystemType file_system_xfs, file_system_ext4;
+extern const FileSystemType file_system_xfs, file_system_ext4, file_system_btrfs;
 
 /* The type of that name in the mount table, NULL for one that we do not look after. Pure. */
 const FileSystemType *file_system_find(const char *name);

@@ -24,4 +24,4 @@ typedef struct FsDriver {
         int (*probe)(FsVolume *volume, int root_fd, const FileId *parents, size_t n_parents);
 } FsDriver;
 
-extern const FsDriver fs_driver_xfs, fs_driver_ext4;
+extern const FsDriver fs_driver_xfs, fs_driver_ext4, fs_driver_btrfs;

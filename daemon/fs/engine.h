@@ -23,13 +23,14 @@
 
 typedef struct Copier Copier;
 
-/* Positive results of a step, next to 0 (done) and -errno (unexpected). job->reason goes with the first four. */
+/* Positive results of a step, next to 0 (done) and -errno (unexpected). job->reason goes with the first five. */
 typedef enum EngineVerdict {
         ENGINE_DONE = 0,
         ENGINE_CHANGED,  /* written meanwhile */
         ENGINE_BUSY,     /* in use */
         ENGINE_NO_SPACE, /* no room, or none that is better */
         ENGINE_SKIP,     /* policy or safety forbids it */
+        ENGINE_NO_GAIN,  /* nothing to be gained here; other regions are another matter. The reason may be none */
         ENGINE_YOUNG, /* changed a moment ago: try again after job->wait_usec, with nothing held meanwhile */
         ENGINE_STALE, /* the region no longer lies as it was planned: plan anew */
         ENGINE_MORE,  /* call the same step again; a good moment to look whether to stop */
@@ -96,3 +97,5 @@ extern const Engine engine_xfs_exchange;
 extern const Engine engine_xfs_swapext;
 /* EXT4_IOC_MOVE_EXT: by slices of a region, each durable before the next. */
 extern const Engine engine_ext4_move;
+/* BTRFS_IOC_DEFRAG_RANGE: by regions, every btrfs; the kernel copies. */
+extern const Engine engine_btrfs_defrag;

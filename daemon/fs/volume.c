@@ -184,7 +184,7 @@ int fs_volume_inode_read(const FsVolume *volume, int root_fd, FileId id, InodeFa
 
 static const FsDriver *driver_of(const FsVolume *volume)
 {
-        static const FsDriver *const drivers[] = {&fs_driver_xfs, &fs_driver_ext4};
+        static const FsDriver *const drivers[] = {&fs_driver_xfs, &fs_driver_ext4, &fs_driver_btrfs};
 
         for (size_t i = 0; i < ELEMENTS(drivers); i++)
                 if (drivers[i]->type == volume->facts.type)

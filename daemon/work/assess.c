@@ -35,7 +35,7 @@ static int assess_layout(int fd, const PlanLimits *limits, bool may_flush, Asses
         if (r < 0)
                 return r;
         /* Data that has no place yet gets one; a file that is being written right now will be refused later. */
-        if (extent_map_any_unplaced(&map) && may_flush) {
+        if (extent_map_any_unplaced(&map) && !map.any_encoded && may_flush) {
                 extent_map_done(&map);
                 r = extent_map_read(fd, 0, UINT64_MAX, true, most, &map);
                 if (r < 0)
@@ -47,6 +47,7 @@ static int assess_layout(int fd, const PlanLimits *limits, bool may_flush, Asses
         r = plan_make(&map, assessment->facts.size_bytes, limits, &assessment->plan);
         if (r < 0)
                 return r;
+        assessment->any_encoded = map.any_encoded;
         if (limits->whole_file && assessment->plan.n_regions == 1) {
                 Region *whole = &assessment->plan.regions[0];
 
@@ -88,6 +89,9 @@ int assess_file(const FsVolume *volume, int root_fd, FileId id, PlanLimits *limi
                 r = ASSESS_OPTIMAL;
                 if (assessment.plan.blocked_by_sharing) {
                         assessment.reason = SKIP_SHARED;
+                        r = ASSESS_SKIP;
+                } else if (assessment.any_encoded) {
+                        assessment.reason = SKIP_COMPRESSED;
                         r = ASSESS_SKIP;
                 }
                 *ret = TAKE(assessment, (Assessment){0});

@@ -12,8 +12,9 @@
 
 typedef struct Assessment {
         FileFacts facts;
-        Plan plan;     /* owned */
-        Reason reason; /* of ASSESS_SKIP */
+        Plan plan;        /* owned */
+        Reason reason;    /* of ASSESS_SKIP */
+        bool any_encoded; /* extents that have no length on the disk that a plan could use */
 } Assessment;
 
 /* Positive results. */

@@ -373,6 +373,10 @@ static RelocationStep relocation_refused(Relocation *relocation, int said, uint6
                 }
                 relocation_note_trouble(relocation, OUTCOME_NO_SPACE, why, 0);
                 break;
+        case ENGINE_NO_GAIN:
+                if (why != REASON_NONE && relocation->trouble == OUTCOME_MOVED)
+                        relocation->trouble_reason = why;
+                return relocation_next_region(relocation, RELOCATION_AGAIN);
         case ENGINE_SKIP:
                 relocation_note_trouble(relocation, OUTCOME_SKIPPED, why, 0);
                 break;
@@ -515,6 +519,8 @@ static RelocationStep relocation_finish(Relocation *relocation)
                         reason = REASON_NONE;
                 } else if (reason == NO_SPACE_FRAGMENTED) {
                         outcome = OUTCOME_NO_SPACE;
+                } else if (reason == SKIP_WOULD_GROW) {
+                        outcome = OUTCOME_SKIPPED;
                 } else if (relocation->any_committed) {
                         /* Committed, and nothing is to be seen of it: it was undone meanwhile. */
                         outcome = OUTCOME_CHANGED;

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What of a file's extents only the trees tell, and what the file system would write in their place.
+ *
+ * An extent of a file is a part of an extent on the disk, and that one is given back only when nobody refers to any part of it any
+ * more: to move a part takes space and gives none back. (Measured on Linux 6.18: a file of 157 MB took 223 MB after
+ * defragmentation inside an extent.) Workers only. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "facts/extent_map.h"
+#include "facts/file_id.h"
+
+typedef struct BtrfsRegion {
+        uint64_t moved_bytes; /* of written extents: space that moving the region takes */
+        uint64_t
+                freed_bytes; /* and gives back: extents on the disk that nothing outside the region refers to. They are as long as
+                                 * they were written, whatever has become of parts of them since */
+        uint64_t compressed_bytes;
+        uint32_t n_items;
+} BtrfsRegion;
+
+/* Of the extents in [offset, offset + length) of a file, and their map, which is that of FIEMAP (released with extent_map_done()) but for
+ * what is shared: to find that out takes FIEMAP fifty times as long as all the rest. Snapshots do not count as references here: whether an extent is shared
+ * with others is FIEMAP's to say. What a transaction changes shows up when it is committed, so where it matters one is
+ * (BTRFS_IOC_WAIT_SYNC: some milliseconds to some hundred); is_young: the file was changed within the last transactions.
+ * Returns 0, -EFBIG above BTRFS_REGION_ITEMS_MAX extents, -errno. */
+int btrfs_region_read(int fs_fd, FileId id, uint64_t offset, uint64_t length, bool is_young,
+                      BtrfsRegion *ret, ExtentMap *ret_map);
+
+/* Has dirty data of a range written, and waits until the trees tell where. Returns 0 or -errno. */
+int btrfs_range_settle(int fd, uint64_t offset, uint64_t length);
+
+/* 64 MiB in pieces of 1 KiB; 3 MB of memory. */
+#define BTRFS_REGION_ITEMS_MAX 65536
+
+/* Would the file system compress what is written to this file now? By the mount's compress= and compress-force=, the inode's flags and
+ * the property btrfs.compression. Also true for a file whose data may turn out not to be compressible. Returns 1, 0 or -errno. */
+int btrfs_would_compress(int fd);
+
+/* The same out of what is known: options of the super block as the mount table shows them, FS_*_FL, and the property's value (NULL: none). Pure. */
+bool btrfs_compresses(const char *super_options, unsigned flags, const char *property);

@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The btrfs engine: BTRFS_IOC_DEFRAG_RANGE has the kernel read a range and mark it dirty under its own locks; write-back then puts it
+ * somewhere else, and the file's extents are changed when the data are on the disk.
+ *
+ * Every Linux. A read-only descriptor suffices, nobody is locked out, and no time stamp moves (measured on Linux 6.18). Dying anywhere
+ * in here leaves a file whose content is as it was; after a crash each extent is the old one or the new one.
+ *
+ * What the kernel does not look after is space and form. It gives shared extents copies of their own, it compresses or does not as the
+ * mount says now, and it moves parts of extents, which frees nothing. And it only marks: a call for a gigabyte returns with a gigabyte to be
+ * written, at nobody's pace. So regions are taken in slices, each looked at right before and written before the next. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/btrfs.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/checksum.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/number.h"
+#include "base/protection.h"
+#include "facts/btrfs.h"
+#include "facts/btrfs_extents.h"
+#include "facts/page_cache.h"
+#include "facts/swap_signature.h"
+#include "fs/btrfs_defrag.h"
+#include "fs/copy.h"
+#include "fs/lease.h"
+#include "fs/target.h"
+
+/* The most that is under way at a time, but for the length of one extent: a fifth of a second for a disk. Slices of 4 to 64 MiB left the same number
+ * of runs and took the same time (256 MiB in runs of 16 KiB; measured 2026-11-28, Linux 6.18). */
+#define SLICE_BYTES (8 * MIB)
+
+/* Changes that old are committed, and seen by whoever looks into the tree of extents: twice the interval of 30 s at which btrfs commits. */
+#define SETTLED_NSEC (60 * NSEC_PER_SEC)
+
+/* Pieces of the region whose content is remembered for the audit: at its beginning, in the middle, at its end. */
+#define N_PIECES    3
+#define PIECE_BYTES (16 * KIB)
+
+/* What is remembered from the sample to the end; lives in job->cookie. */
+typedef struct State {
+        uint64_t next; /* offset where the next slice begins */
+        uint64_t offsets[N_PIECES];
+        uint64_t checksums[N_PIECES];
+} State;
+_Static_assert(sizeof(State) <= sizeof(EngineCookie), "the cookie has room");
+
+static State state_get(const EngineJob *job)
+{
+        State state;
+
+        memcpy(&state, job->cookie.words, sizeof(state));
+        return state;
+}
+
+static void state_put(EngineJob *job, const State *state)
+{
+        memcpy(job->cookie.words, state, sizeof(*state));
+}
+
+static int defrag_open(EngineJob *job)
+{
+        int fd;
+
+        /* Users who find a file by its list of blocks are not noticed by opening it so: they are looked for in the sample. */
+        fd = fs_volume_inode_open(job->volume, job->root_fd, job->target, O_RDONLY | O_NONBLOCK);
+        if (fd < 0)
+                return target_verdict_of_error(job, fd);
+        job->target_fd = fd;
+        return ENGINE_DONE;
+}
+
+/* Balance and its like move extents themselves, and more than we do. */
+static int check_exclusive(EngineJob *job)
+{
+        const int r = btrfs_is_exclusive(job->volume->facts.uuid);
+
+        if (r > 0 && PROTECTED_BY(EXCLUSIVE_OPERATION))
+                return target_verdict(job, ENGINE_BUSY, BUSY_EXCLUSIVE);
+        /* Before Linux 5.11 nobody tells. */
+        return r < 0 && r != -ENOENT ? r : ENGINE_DONE;
+}
+
+/* Swap space need not be active to be looked for by its blocks: a suspended system lies in it. It is never copied on write. */
+static int check_swap(EngineJob *job)
+{
+        unsigned flags = 0;
+        bool swap = false;
+        int r;
+
+        if (ioctl(job->target_fd, FS_IOC_GETFLAGS, &flags) < 0)
+                return -errno;
+        if (!(flags & FS_NOCOW_FL))
+                return ENGINE_DONE;
+        r = swap_signature_read(job->target_fd, job->sampled.size_bytes, &swap);
+        if (r < 0)
+                return r;
+        (void)posix_fadvise(job->target_fd, 0, 0, POSIX_FADV_NORMAL);
+        return swap && PROTECTED_BY(SWAP_SIGNATURE) ? target_verdict(job, ENGINE_SKIP, SKIP_SWAPFILE)
+                                                    : ENGINE_DONE;
+}
+
+/* Only what is not compressed is moved (compressed extents have no length on the disk that a plan could use), so it must not be
+ * compressed on the way. */
+static int check_compression(EngineJob *job)
+{
+        const int r = btrfs_would_compress(job->target_fd);
+
+        if (r > 0 && PROTECTED_BY(COMPRESSION))
+                return target_verdict(job, ENGINE_SKIP, SKIP_COMPRESSED);
+        return r < 0 ? r : ENGINE_DONE;
+}
+
+static int64_t age_nsec(const FileFacts *facts)
+{
+        return (int64_t)clock_realtime_nsec() -
+               (facts->ctime.sec * (int64_t)NSEC_PER_SEC + facts->ctime.nsec);
+}
+
+/* The map of the region, and whether to move it takes more space than it gives back. */
+static int read_layout(EngineJob *job)
+{
+        const bool is_young = age_nsec(&job->sampled) < (int64_t)SETTLED_NSEC;
+        BtrfsRegion region;
+        int r;
+
+        /* What is dirty gets its place first, which is not what it had when it was planned. */
+        r = btrfs_range_settle(job->target_fd, job->region.offset, job->region.length);
+        if (r < 0)
+                return r;
+        r = btrfs_region_read(job->target_fd, job->target, job->region.offset, job->region.length, is_young,
+                              &region, &job->map);
+        if (r == -EAGAIN)
+                return target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
+        if (r == -EFBIG)
+                return target_verdict(job, ENGINE_NO_GAIN, SKIP_WOULD_GROW);
+        if (r < 0)
+                return r;
+        if (job->region.shared_bytes > 0) {
+                /* What was said to cost so much must not cost more, and all of it is looked at. */
+                extent_map_done(&job->map);
+                r = target_map_read(job, true, &job->map);
+                if (r < 0)
+                        return r;
+        }
+        if (region.compressed_bytes > 0 && PROTECTED_BY(COMPRESSION))
+                return target_verdict(job, ENGINE_SKIP, SKIP_COMPRESSED);
+        if (job->sampled.size_bytes != job->looked->size_bytes || !target_is_as_planned(job))
+                return target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
+        if (region.moved_bytes > region.freed_bytes + job->region.shared_bytes &&
+            PROTECTED_BY(WHOLE_EXTENTS))
+                return target_verdict(job, ENGINE_NO_GAIN, SKIP_WOULD_GROW);
+        return ENGINE_DONE;
+}
+
+/* Memory for people's data, kept out of core dumps. NULL: there is none. */
+static void *piece_room(void)
+{
+        void *room = mmap(NULL, PIECE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        if (room == MAP_FAILED)
+                return NULL;
+        (void)madvise(room, PIECE_BYTES, MADV_DONTDUMP);
+        return room;
+}
+
+static int piece_checksum(int fd, uint64_t offset, void *room, uint64_t *ret)
+{
+        const ssize_t n = pread(fd, room, PIECE_BYTES, (off_t)offset);
+
+        if (n < 0)
+                return -errno;
+        *ret = checksum_of(room, (size_t)n) + (uint64_t)n;
+        return 0;
+}
+
+/* Checksums of the pieces as they are now. */
+static int pieces_read(int fd, const State *state, uint64_t ret[static N_PIECES])
+{
+        void *room = piece_room();
+        int r = 0;
+
+        if (!room)
+                return -ENOMEM;
+        for (unsigned i = 0; i < N_PIECES && r == 0; i++)
+                r = piece_checksum(fd, state->offsets[i], room, &ret[i]);
+        (void)munmap(room, PIECE_BYTES);
+        return r;
+}
+
+/* Did nobody have it open for writing when it was sampled, and was the last change so long ago that the next one gets another stamp? Only
+ * then can stamps tell later whether content that differs is our doing. */
+static int sample_facts(EngineJob *job)
+{
+        const bool has_lease = lease_take_read(job->target_fd) == 0;
+        bool was_kept = true;
+        int64_t age;
+        int r;
+
+        r = file_facts_read(job->target_fd, &job->sampled);
+        if (has_lease)
+                was_kept = lease_release(job->target_fd) == 0;
+        if (r < 0)
+                return r;
+        age = age_nsec(&job->sampled);
+        job->was_quiet = has_lease && was_kept && age >= (int64_t)job->volume->guard_nsec;
+        job->clock_offset_nsec = clock_offset_nsec();
+        return 0;
+}
+
+static int pieces_take(EngineJob *job, State *state)
+{
+        const uint64_t span = job->region.length - u64_min(job->region.length, PIECE_BYTES);
+
+        if (!job->was_quiet)
+                return 0;
+        for (unsigned i = 0; i < N_PIECES; i++)
+                state->offsets[i] = job->region.offset + u64_align_down(span / (N_PIECES - 1) * i,
+                                                                        job->volume->facts.block_bytes);
+        return pieces_read(job->target_fd, state, state->checksums);
+}
+
+typedef struct Slice {
+        uint64_t offset, end;
+        uint64_t written_bytes;
+        uint64_t shared_bytes;
+        uint64_t n_runs;
+} Slice;
+
+static void slice_count(const ExtentMap *map, uint64_t offset, uint64_t end, Slice *ret)
+{
+        uint64_t expected = 0;
+        Slice slice = {.offset = offset, .end = end};
+
+        for (size_t i = 0; i < map->n_extents; i++) {
+                const Extent *extent = &map->extents[i];
+
+                if (extent->logical < offset || extent->logical >= end || extent->unplaced)
+                        continue;
+                if (slice.n_runs == 0 || extent->physical != expected)
+                        slice.n_runs++;
+                expected = extent->physical + extent->length;
+                if (!extent->unwritten)
+                        slice.written_bytes += extent->length;
+                if (extent->shared)
+                        slice.shared_bytes += extent->length;
+        }
+        *ret = slice;
+}
+
+/* The next slice from this offset on, as it lay at the sample: it ends with an extent. False at the end of the region. */
+static bool slice_next(const EngineJob *job, uint64_t offset, Slice *ret)
+{
+        const ExtentMap *map = &job->map;
+        uint64_t bytes = 0, end = offset;
+
+        for (size_t i = 0; i < map->n_extents && bytes < SLICE_BYTES; i++) {
+                if (map->extents[i].logical < offset)
+                        continue;
+                end = map->extents[i].logical + map->extents[i].length;
+                bytes += map->extents[i].length;
+        }
+        if (bytes == 0)
+                return false;
+        slice_count(map, offset, end, ret);
+        return true;
+}
+
+static int slice_map_read(const EngineJob *job, const Slice *slice, bool sync, Slice *ret)
+{
+        _cleanup_(extent_map_done) ExtentMap map = {0};
+        int r;
+
+        r = extent_map_read(job->target_fd, slice->offset, slice->end - slice->offset, sync, EXTENT_MAP_MAX,
+                            &map);
+        if (r < 0)
+                return r;
+        slice_count(&map, slice->offset, slice->end, ret);
+        return 0;
+}
+
+/* Is more of it shared than the plan knew? Snapshots and clones move no stamp of the file. Returns 1, 0 or -errno. */
+static int slice_is_shared(const EngineJob *job, const Slice *slice)
+{
+        Slice now;
+        int r;
+
+        r = slice_map_read(job, slice, false, &now);
+        return r < 0 ? r : now.shared_bytes > slice->shared_bytes;
+}
+
+static int defrag_sample(EngineJob *job)
+{
+        State state = {.next = job->region.offset};
+        Slice slice;
+        Reason why;
+        int r;
+
+        r = check_exclusive(job);
+        if (r != ENGINE_DONE)
+                return r;
+        r = sample_facts(job);
+        if (r < 0)
+                return r;
+        why = policy_judge(job->policy, &job->sampled);
+        if (why != REASON_NONE)
+                return target_verdict(job, ENGINE_SKIP, why);
+        r = check_swap(job);
+        if (r != ENGINE_DONE)
+                return r;
+        r = check_compression(job);
+        if (r != ENGINE_DONE)
+                return r;
+        r = read_layout(job);
+        if (r != ENGINE_DONE)
+                return r;
+        /* The others are looked at when it is their turn. */
+        if (slice_next(job, job->region.offset, &slice)) {
+                r = slice_is_shared(job, &slice);
+                if (r != 0)
+                        return r < 0 ? r : target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
+        }
+        if (page_cache_resident(job->target_fd, job->region.offset, job->region.length, &job->cached_bytes) <
+            0)
+                job->cached_bytes = 0;
+        r = pieces_take(job, &state);
+        if (r < 0)
+                return r;
+        state_put(job, &state);
+        return ENGINE_DONE;
+}
+
+/* The fewest runs that can come of it: the kernel moves what is written and has a neighbour, and nothing over a hole or a preallocated place.
+ * (Measured: of single extents between holes none was moved, of preallocated ones none either.) */
+static uint32_t fewest_runs(const ExtentMap *map)
+{
+        uint64_t end = 0, expected = 0;
+        bool was_written = false;
+        uint32_t n_runs = 0;
+
+        for (size_t i = 0; i < map->n_extents; i++) {
+                const Extent *extent = &map->extents[i];
+                const bool goes_on = i > 0 && extent->logical == end && !extent->unwritten && was_written;
+
+                if (!goes_on && (i == 0 || extent->physical != expected))
+                        n_runs++;
+                was_written = !extent->unwritten;
+                end = extent->logical + extent->length;
+                expected = extent->physical + extent->length;
+        }
+        return n_runs;
+}
+
+/* Nothing can be reserved: the kernel takes space when it writes. What can be known before is whether there is enough. */
+static int defrag_reserve(EngineJob *job)
+{
+        const uint32_t fewest = fewest_runs(&job->map);
+        uint64_t free_bytes;
+        int r;
+
+        r = fs_volume_free_bytes(job->volume, job->root_fd, &free_bytes);
+        if (r < 0)
+                return r;
+        /* Until the transaction commits the old places are taken, too. */
+        if (free_bytes < u64_add_saturate(job->region.bytes, PROTECTED_BY(RESERVE) ? job->reserve_bytes : 0))
+                return target_verdict(job, ENGINE_NO_SPACE, NO_SPACE_RESERVE);
+        if (PROTECTED_BY(GAIN) &&
+            (fewest >= job->region.n_runs ||
+             !plan_is_worth(job->limits, job->region.n_runs - fewest, job->region.bytes)))
+                return target_verdict(job, ENGINE_NO_GAIN, REASON_NONE);
+        job->runs_after = fewest;
+        return ENGINE_DONE;
+}
+
+int btrfs_defrag_range(int fd, uint64_t offset, uint64_t end)
+{
+        struct btrfs_ioctl_defrag_range_args range = {
+                .start = offset,
+                .len = end - offset,
+                .flags = BTRFS_DEFRAG_RANGE_START_IO,
+                /* Everything in it: which extents are good was decided when the region was planned. */
+                .extent_thresh = UINT32_MAX,
+        };
+
+        if (ioctl(fd, BTRFS_IOC_DEFRAG_RANGE, &range) < 0)
+                return -errno;
+        if (PROTECTED_BY(IN_FLIGHT) && sync_file_range(fd, (off_t)offset, (off_t)(end - offset),
+                                                       SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                                                               SYNC_FILE_RANGE_WAIT_AFTER) < 0)
+                return -errno;
+        return 0;
+}
+
+/* Moves it and waits until it is on the disk. */
+static int slice_move(EngineJob *job, const Slice *slice)
+{
+        const uint64_t length = slice->end - slice->offset;
+        uint64_t cached_bytes = 0;
+        bool was_cached;
+        int r;
+
+        was_cached = page_cache_resident(job->target_fd, slice->offset, length, &cached_bytes) < 0 ||
+                     cached_bytes >= slice->written_bytes / 2;
+        r = btrfs_defrag_range(job->target_fd, slice->offset, slice->end);
+        switch (-r) {
+        case 0:
+                break;
+        case EINVAL: /* lies behind EOF now */
+        case EAGAIN: /* sent somewhere, or a signal came */
+        case EINTR:
+                return target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN);
+        default:
+                return target_verdict_of_error(job, r);
+        }
+        job->bytes_moved += slice->written_bytes;
+        /* The kernel works in the page cache, where this has pushed out something else. */
+        if (!was_cached && PROTECTED_BY(NOT_CACHED))
+                (void)posix_fadvise(job->target_fd, (off_t)slice->offset, (off_t)length,
+                                    POSIX_FADV_DONTNEED);
+        return ENGINE_DONE;
+}
+
+/* The region is over: what has become of it? */
+static int region_judge(EngineJob *job)
+{
+        _cleanup_(extent_map_done) ExtentMap map = {0};
+        uint64_t n_runs;
+        int r;
+
+        r = target_map_read(job, true, &map);
+        if (r < 0)
+                return r;
+        n_runs = extent_map_runs(&map);
+        if (n_runs >= job->region.n_runs)
+                return target_verdict(job, ENGINE_NO_SPACE, NO_SPACE_FRAGMENTED);
+        job->runs_after = (uint32_t)n_runs;
+        return ENGINE_DONE;
+}
+
+/* One slice a call. */
+static int defrag_commit(EngineJob *job)
+{
+        State state = state_get(job);
+        Slice slice, after;
+        int r;
+
+        if (!slice_next(job, state.next, &slice))
+                return region_judge(job);
+        r = check_exclusive(job);
+        if (r != ENGINE_DONE)
+                return r;
+        r = slice_is_shared(job, &slice);
+        if (r < 0)
+                return r;
+        if (r > 0 && PROTECTED_BY(CLONED_MEANWHILE))
+                return target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN);
+        r = slice_move(job, &slice);
+        if (r != ENGINE_DONE)
+                return r;
+        state.next = slice.end;
+        state_put(job, &state);
+
+        r = slice_map_read(job, &slice, true, &after);
+        if (r < 0)
+                return r;
+        /* Free space is in pieces, too: more of it would make the file worse. */
+        if (slice.n_runs > 1 && after.n_runs >= slice.n_runs && PROTECTED_BY(GAIN))
+                return region_judge(job);
+        return ENGINE_MORE;
+}
+
+static int defrag_recheck(const EngineJob *job, int fd)
+{
+        const State state = state_get(job);
+        uint64_t now[N_PIECES];
+        int r;
+
+        r = pieces_read(fd, &state, now);
+        if (r < 0)
+                return r;
+        return memcmp(now, state.checksums, sizeof(now)) == 0 ? 0 : COPY_WRONG;
+}
+
+static void defrag_close(EngineJob *job)
+{
+        job->target_fd = PROTECTED_BY(NOTHING_HELD) ? fd_close(job->target_fd) : -EBADF;
+        extent_map_done(&job->map);
+}
+
+const Engine engine_btrfs_defrag = {
+        .name = "btrfs-defrag-range",
+        .keeps_privileges = true,
+        .kernel_copies = true,
+        .open = defrag_open,
+        .sample = defrag_sample,
+        .reserve = defrag_reserve,
+        .commit = defrag_commit,
+        .recheck = defrag_recheck,
+        .close = defrag_close,
+};
