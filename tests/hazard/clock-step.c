@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* MUTANTS: CLOCK_STEP */
+/* ALONE: yes */
 
 /* The wall clock is set while a region is in progress.
  *

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* MUTANTS: LEASE_KEPT */
+/* ALONE: yes */
 
 /* The kernel takes a lease away.
  *

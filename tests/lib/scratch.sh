@@ -24,7 +24,8 @@ BUILD=${BUILD:-$TESTS/../build/release}
 BUILD=$(realpath --canonicalize-missing "$BUILD")
 DEFRAGD=${DEFRAGD:-$BUILD/defragd}
 TOOLS=$BUILD/tools
-export BUILD PATH=$TOOLS:$PATH:/usr/sbin:/sbin
+# A build with sanitizers has the programs that are the product's, and none of those that judge it.
+export BUILD PATH=$TOOLS:$TESTS/../build/release/tools:$PATH:/usr/sbin:/sbin
 
 . "$TESTS/lib/sandbox.sh"
 
@@ -110,7 +111,7 @@ wait_until()
         shift
         until "$@"; do
                 ((SECONDS < deadline)) || return 1
-                sleep 0.05
+                sleep "${POLL:-0.05}"
         done
 }
 

@@ -11,6 +11,8 @@
 . "$(dirname "${BASH_SOURCE[0]}")/booted.sh"
 
 SETTLE=1
+# A question is a process or more of the container's, and many are asked at the same time.
+POLL=0.2
 
 # unit_config [LINE...]: the configuration inside; the lines follow those that have defragd work at once and without limits.
 # Nothing is looked after but what they enable.
