@@ -92,9 +92,6 @@
 #ifndef DEFRAGD_WITHOUT_DURABLE_MOVE
 #define DEFRAGD_WITHOUT_DURABLE_MOVE 0 /* what MOVE_EXT did is in the journal before anybody can open the file */
 #endif
-#ifndef DEFRAGD_WITHOUT_FILE_FLAGS
-#define DEFRAGD_WITHOUT_FILE_FLAGS 0 /* files that MOVE_EXT cannot take are known by their attributes */
-#endif
 #ifndef DEFRAGD_WITHOUT_PRIVILEGED
 #define DEFRAGD_WITHOUT_PRIVILEGED 0 /* setuid and capabilities: not where they would be stripped */
 #endif

@@ -53,8 +53,6 @@ int ext4_extents_commit(int donor_fd)
 
 Reason ext4_flags_refusal(uint32_t flags)
 {
-        if (!PROTECTED_BY(FILE_FLAGS))
-                return REASON_NONE;
         if (flags & EXT4_FLAG_ENCRYPTED)
                 return SKIP_ENCRYPTED;
         if (flags & EXT4_FLAG_VERITY)

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Two looks at the region, of which nothing is to be seen afterwards. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/checksum.h"
+#include "base/cleanup.h"
+#include "base/protection.h"
+#include "facts/page_cache.h"
+#include "fs/copy.h"
+#include "fs/ext4_progress.h"
+
+Progress progress_load(const EngineJob *job)
+{
+        Progress progress;
+
+        memcpy(&progress, &job->cookie, sizeof(progress));
+        return progress;
+}
+
+void progress_store(EngineJob *job, const Progress *progress)
+{
+        memcpy(&job->cookie, progress, sizeof(*progress));
+}
+
+/* --- the page cache --- */
+
+/* Is anything of a range in the page cache? Before Linux 6.5 there is only a read that does not wait. */
+static bool any_cached(int fd, uint64_t offset, uint64_t n_bytes, uint64_t *ret_bytes)
+{
+        uint64_t resident;
+        char byte;
+
+        if (page_cache_resident(fd, offset, n_bytes, &resident) == 0) {
+                *ret_bytes = resident;
+                return resident > 0;
+        }
+        *ret_bytes = 1;
+        for (uint64_t at = 0; at < n_bytes; at += PROGRESS_PIECE_BYTES) {
+                const struct iovec one = {.iov_base = &byte, .iov_len = 1};
+
+                if (preadv2(fd, &one, 1, (off_t)(offset + at), RWF_NOWAIT) == 1)
+                        return true;
+        }
+        return false;
+}
+
+static uint64_t piece_bytes(const Region *region)
+{
+        uint64_t bytes = PROGRESS_PIECE_BYTES;
+
+        while (region->length / bytes >= PROGRESS_PIECES_MAX - 1)
+                bytes *= 2;
+        return bytes;
+}
+
+bool progress_was_cached(const EngineJob *job, const Progress *progress, uint64_t offset)
+{
+        const uint64_t bytes = piece_bytes(&job->region);
+        const uint64_t i = offset / bytes - job->region.offset / bytes;
+
+        return progress->cached[i / 64] >> (i % 64) & 1;
+}
+
+void progress_note_cache(EngineJob *job, Progress *progress)
+{
+        const uint64_t bytes = piece_bytes(&job->region), end = job->region.offset + job->region.length;
+        uint64_t unused;
+
+        if (!any_cached(job->target_fd, job->region.offset, job->region.length, &job->cached_bytes))
+                job->cached_bytes = 0;
+        if (job->cached_bytes == 0)
+                return;
+        for (uint64_t at = job->region.offset, i = 0; at < end; at = u64_align_down(at, bytes) + bytes, i++)
+                if (job->cached_bytes == job->region.length ||
+                    any_cached(job->target_fd, at, u64_min(u64_align_down(at, bytes) + bytes, end) - at,
+                               &unused))
+                        progress->cached[i / 64] |= UINT64_C(1) << (i % 64);
+}
+
+void progress_leave_cache(const EngineJob *job, const Progress *progress, uint64_t offset, uint64_t n_bytes)
+{
+        const uint64_t bytes = piece_bytes(&job->region), end = offset + n_bytes;
+        uint64_t from = offset;
+
+        if (!PROTECTED_BY(CACHE_REFILL))
+                return;
+        for (uint64_t at = offset, to; at < end; at = to) {
+                to = u64_min(u64_align_down(at, bytes) + bytes, end);
+                if (progress_was_cached(job, progress, at)) {
+                        from = to;
+                } else if (to == end || progress_was_cached(job, progress, to)) {
+                        (void)posix_fadvise(job->target_fd, (off_t)from, (off_t)(to - from),
+                                            POSIX_FADV_DONTNEED);
+                        from = to;
+                }
+        }
+}
+
+bool stretch_next(const ExtentMap *map, uint64_t from, uint64_t end, Stretch *ret)
+{
+        size_t i = 0;
+        uint64_t to;
+
+        while (i < map->n_extents && map->extents[i].logical + map->extents[i].length <= from)
+                i++;
+        if (i == map->n_extents || u64_max(from, map->extents[i].logical) >= end)
+                return false;
+        ret->offset = u64_max(from, map->extents[i].logical);
+        ret->physical = map->extents[i].physical + (ret->offset - map->extents[i].logical);
+        to = map->extents[i].logical + map->extents[i].length;
+        for (i++; i < map->n_extents && map->extents[i].logical == to; i++)
+                to += map->extents[i].length;
+        ret->n_bytes = u64_min(to, end) - ret->offset;
+        return true;
+}
+
+/* --- samples --- */
+
+void *progress_buffer_new(void)
+{
+        void *buffer = mmap(NULL, PROGRESS_SAMPLE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                            -1, 0);
+
+        if (buffer == MAP_FAILED)
+                return NULL;
+        (void)madvise(buffer, PROGRESS_SAMPLE_BYTES, MADV_DONTDUMP);
+        return buffer;
+}
+
+void progress_buffer_free(void **buffer)
+{
+        if (*buffer)
+                (void)munmap(*buffer, PROGRESS_SAMPLE_BYTES);
+}
+
+static ssize_t read_anew(int fd, void *buffer, uint64_t n_bytes, uint64_t offset)
+{
+        const int flags = fcntl(fd, F_GETFL);
+        ssize_t n = -1;
+
+        /* From the device, not from the page that was copied. */
+        if (flags >= 0 && fcntl(fd, F_SETFL, flags | O_DIRECT) == 0)
+                n = pread(fd, buffer, n_bytes, (off_t)offset);
+        if (flags >= 0)
+                (void)fcntl(fd, F_SETFL, flags & ~O_DIRECT);
+        if (n < 0 && errno == EINVAL)
+                n = pread(fd, buffer, n_bytes, (off_t)offset);
+        if (flags >= 0)
+                (void)fcntl(fd, F_SETFL, flags);
+        return n < 0 ? -errno : n;
+}
+
+/* The audit compares pieces of the region with what they were before: the first of each third. */
+int progress_note_samples(const EngineJob *job, Progress *progress)
+{
+        _cleanup_(progress_buffer_free) void *buffer = progress_buffer_new();
+        const uint64_t third = job->region.length / PROGRESS_SAMPLES_MAX;
+        Stretch stretch;
+
+        if (!buffer)
+                return -ENOMEM;
+        for (uint64_t at = job->region.offset;
+             progress->n_samples < PROGRESS_SAMPLES_MAX && stretch_next(&job->map, at, UINT64_MAX, &stretch);
+             at = u64_max(at, job->region.offset + progress->n_samples * third)) {
+                const ssize_t n = read_anew(job->target_fd, buffer,
+                                            u64_min(PROGRESS_SAMPLE_BYTES, stretch.n_bytes), stretch.offset);
+
+                if (n <= 0)
+                        return (int)n;
+                progress->samples[progress->n_samples++] = (ProgressSample){
+                        .offset = stretch.offset,
+                        .n_bytes = (uint64_t)n,
+                        .checksum = checksum_of(buffer, (size_t)n),
+                };
+                at = stretch.offset + PROGRESS_SAMPLE_BYTES;
+        }
+        return 0;
+}
+
+int progress_recheck(const EngineJob *job, int fd)
+{
+        _cleanup_(progress_buffer_free) void *buffer = progress_buffer_new();
+        const Progress progress = progress_load(job);
+
+        if (!buffer)
+                return -ENOMEM;
+        for (uint64_t i = 0; i < progress.n_samples; i++) {
+                const ProgressSample *sample = &progress.samples[i];
+                const ssize_t n =
+                        read_anew(fd, buffer, u64_align_up(sample->n_bytes, job->volume->facts.block_bytes),
+                                  sample->offset);
+
+                if (n < 0)
+                        return (int)n;
+                if ((uint64_t)n < sample->n_bytes ||
+                    checksum_of(buffer, sample->n_bytes) != sample->checksum)
+                        return COPY_WRONG;
+        }
+        return 0;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What a job on ext4 remembers from slice to slice, in its cookie: how far it is, what of the region was in the page cache before
+ * anything was read, and what some of it held. Private to the engine. */
+
+#include "base/number.h"
+#include "fs/engine.h"
+
+/* What is known of the page cache is known of pieces that are at least so long; slices end with one. A page of any machine divides
+ * it. */
+#define PROGRESS_PIECE_BYTES (64 * KIB)
+#define PROGRESS_PIECES_MAX  1024
+
+/* Samples that the audit compares, one in each third of the region. */
+#define PROGRESS_SAMPLES_MAX  3
+#define PROGRESS_SAMPLE_BYTES (128 * KIB)
+
+typedef struct ProgressSample {
+        uint64_t offset;
+        uint64_t n_bytes;
+        uint64_t checksum;
+} ProgressSample;
+
+typedef struct Progress {
+        uint64_t at;          /* all in front of it is done */
+        uint64_t slice_bytes; /* of the next one, at most */
+        uint64_t n_samples;
+        ProgressSample samples[PROGRESS_SAMPLES_MAX];
+        /* A bit for each piece of the region, as it was before anything was read; the first is that of its first byte. */
+        uint64_t cached[PROGRESS_PIECES_MAX / 64];
+} Progress;
+_Static_assert(sizeof(Progress) <= sizeof(EngineCookie), "the cookie has room");
+
+Progress progress_load(const EngineJob *job);
+void progress_store(EngineJob *job, const Progress *progress);
+
+/* What is allocated between two holes. */
+typedef struct Stretch {
+        uint64_t offset;
+        uint64_t n_bytes;
+        uint64_t physical; /* of its first block, before */
+} Stretch;
+
+/* The first stretch at or behind from, cut at end. Returns false when there is none. */
+bool stretch_next(const ExtentMap *map, uint64_t from, uint64_t end, Stretch *ret);
+
+/* What of the region is in the page cache, all of it at once: whoever reads the first part of a file makes the kernel read more. */
+void progress_note_cache(EngineJob *job, Progress *progress);
+bool progress_was_cached(const EngineJob *job, const Progress *progress, uint64_t offset);
+
+/* What was not there before is not there afterwards. */
+void progress_leave_cache(const EngineJob *job, const Progress *progress, uint64_t offset, uint64_t n_bytes);
+
+/* Reads samples from the device and notes their checksums. Returns 0 or -errno. */
+int progress_note_samples(const EngineJob *job, Progress *progress);
+
+/* Reads them again, through fd. Returns 0, COPY_WRONG (also when the file ends early) or -errno. */
+int progress_recheck(const EngineJob *job, int fd);
+
+/* Room for one of them, aligned for direct I/O and kept out of core dumps: it holds other people's data. NULL without memory. */
+void *progress_buffer_new(void);
+void progress_buffer_free(void **buffer);
