@@ -502,11 +502,10 @@ static RelocationStep relocation_finish(Relocation *relocation)
                                 fs_volume_inode_open(relocation->volume, root_fd, relocation->candidate->id,
                                                      O_RDONLY | O_NONBLOCK);
 
-                        r = fd < 0 ? fd
-                                   : extent_map_read(fd, 0,
-                                                     u64_align_up(relocation->looked.size_bytes,
-                                                                  relocation->volume->facts.block_bytes),
-                                                     false, EXTENT_MAP_MAX, &map);
+                        const uint64_t end = u64_align_up(relocation->looked.size_bytes,
+                                                          relocation->volume->facts.block_bytes);
+
+                        r = fd < 0 ? fd : extent_map_read(fd, 0, end, false, EXTENT_MAP_MAX, &map);
                         if (r >= 0 && map.complete)
                                 result->runs_after = extent_map_runs(&map);
                         if (r < 0)
@@ -515,19 +514,17 @@ static RelocationStep relocation_finish(Relocation *relocation)
                 }
         }
         if (outcome == OUTCOME_MOVED) {
-                if (result->runs_after < result->runs_before) {
+                if (result->runs_after < result->runs_before)
                         reason = REASON_NONE;
-                } else if (reason == NO_SPACE_FRAGMENTED) {
+                else if (reason == NO_SPACE_FRAGMENTED)
                         outcome = OUTCOME_NO_SPACE;
-                } else if (reason == SKIP_WOULD_GROW) {
+                else if (reason == SKIP_WOULD_GROW)
                         outcome = OUTCOME_SKIPPED;
-                } else if (relocation->any_committed) {
-                        /* Committed, and nothing is to be seen of it: it was undone meanwhile. */
-                        outcome = OUTCOME_CHANGED;
+                else
+                        /* Committed, and nothing is to be seen of it? It was undone meanwhile. */
+                        outcome = relocation->any_committed ? OUTCOME_CHANGED : OUTCOME_OPTIMAL;
+                if (outcome == OUTCOME_CHANGED)
                         reason = CHANGED_WRITTEN;
-                } else {
-                        outcome = OUTCOME_OPTIMAL;
-                }
         }
         return relocation_end(relocation, outcome, reason, relocation->trouble_error);
 }
