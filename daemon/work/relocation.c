@@ -29,7 +29,6 @@
 #define MAX_REPLANS     3
 /* Regions that may be refused before the file is left for later: it is being written all over. */
 #define MAX_CONFLICTS   3
-
 typedef enum Stage {
         STAGE_LOOK,
         STAGE_OPEN,
