@@ -202,15 +202,18 @@ static int line_read(int dir_fd, const char *path, char *ret, size_t room)
         return 0;
 }
 
-int btrfs_is_exclusive(const uint8_t uuid[static 16])
+/* Balance, replace, resize, adding and removing of devices, activation of swap; a paused balance does not count. While a balance
+ * runs, all that it may move looks shared. */
+static int btrfs_is_exclusive(const FsFacts *facts)
 {
         char path[SYSFS_PATH_MAX], what[64];
         int r;
 
-        sysfs_path(uuid, "exclusive_operation", path);
+        sysfs_path(facts->uuid, "exclusive_operation", path);
         r = line_read(AT_FDCWD, path, what, sizeof(what));
+        /* Before Linux 5.11 nobody tells. */
         if (r < 0)
-                return r;
+                return r == -ENOENT ? 0 : r;
         return strcmp(what, "none") != 0 && strcmp(what, "balance paused") != 0;
 }
 
@@ -258,4 +261,5 @@ const FileSystemType file_system_btrfs = {
         .inode_read = btrfs_inode_read,
         .inodes_next = btrfs_inodes_next,
         .free_bytes = btrfs_free_bytes,
+        .is_exclusive = btrfs_is_exclusive,
 };

@@ -34,10 +34,6 @@ int btrfs_top_open(int fs_fd);
 /* The block devices that it lies on, at most max, by /sys/fs/btrfs/UUID/devices. Returns their number or -errno. */
 int btrfs_devices_read(int fs_fd, dev_t *ret, size_t max);
 
-/* What keeps the file system to itself for minutes or hours: balance, replace, resize, adding and removing of devices, activation of swap.
- * Returns 1 while one of them runs (a paused balance does not), 0, or -errno. */
-int btrfs_is_exclusive(const uint8_t uuid[static 16]);
-
 /* Path of a subvolume below the top of the file system, without a slash in front: "" is the top itself. Returns 0 with *ret owned by the
  * caller, -ENOENT when it is gone, -errno. */
 int btrfs_subvolume_path(int fs_fd, uint32_t subvolume, char **ret);

@@ -84,6 +84,10 @@ struct FileSystemType {
         /* Without waiting for the volume, as far as it can tell so. Returns 0 or -errno. */
         int (*free_bytes)(const FsFacts *facts, int fs_fd, uint64_t *ret);
 
+        /* Does something have the file system for itself for minutes or hours, so that it is better left alone? NULL: nothing ever does.
+         * Returns 1, 0 or -errno. */
+        int (*is_exclusive)(const FsFacts *facts);
+
         /* The allocation group of an inode; NULL where there is one only. */
         uint32_t (*group_of)(const FsFacts *facts, uint64_t inode);
 };

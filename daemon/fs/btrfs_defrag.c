@@ -77,15 +77,11 @@ static int defrag_open(EngineJob *job)
         return ENGINE_DONE;
 }
 
-/* Balance and its like move extents themselves, and more than we do. */
 static int check_exclusive(EngineJob *job)
 {
-        const int r = btrfs_is_exclusive(job->volume->facts.uuid);
+        const int r = fs_volume_is_exclusive(job->volume);
 
-        if (r > 0 && PROTECTED_BY(EXCLUSIVE_OPERATION))
-                return target_verdict(job, ENGINE_BUSY, BUSY_EXCLUSIVE);
-        /* Before Linux 5.11 nobody tells. */
-        return r < 0 && r != -ENOENT ? r : ENGINE_DONE;
+        return r > 0 ? target_verdict(job, ENGINE_BUSY, BUSY_EXCLUSIVE) : r;
 }
 
 /* Swap space need not be active to be looked for by its blocks: a suspended system lies in it. It is never copied on write. */

@@ -182,6 +182,13 @@ int fs_volume_inode_read(const FsVolume *volume, int root_fd, FileId id, InodeFa
         return volume->facts.type->inode_read(&volume->facts, root_fd, id, ret);
 }
 
+int fs_volume_is_exclusive(const FsVolume *volume)
+{
+        const FileSystemType *type = volume->facts.type;
+
+        return type->is_exclusive && PROTECTED_BY(EXCLUSIVE_OPERATION) ? type->is_exclusive(&volume->facts) : 0;
+}
+
 static const FsDriver *driver_of(const FsVolume *volume)
 {
         static const FsDriver *const drivers[] = {&fs_driver_xfs, &fs_driver_ext4, &fs_driver_btrfs};

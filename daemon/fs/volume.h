@@ -65,6 +65,9 @@ int fs_volume_open_locked(const FsVolume *volume);
 int fs_volume_inode_open(const FsVolume *volume, int root_fd, FileId id, int flags);
 int fs_volume_inode_read(const FsVolume *volume, int root_fd, FileId id, InodeFacts *ret);
 
+/* Does something have the file system for itself that is better waited for? Returns 1, 0 or -errno. */
+int fs_volume_is_exclusive(const FsVolume *volume);
+
 /* What the facts alone forbid: REASON_NONE, or why no engine may even be tried on this volume. Pure. */
 Reason fs_volume_refusal(const FsVolume *volume);
 

@@ -299,6 +299,10 @@ static RelocationStep relocation_look(Relocation *relocation)
                 return relocation_end(relocation, OUTCOME_SKIPPED, refusal, 0);
         if (!relocation_enter(relocation, &step))
                 return step;
+        said = fs_volume_is_exclusive(relocation->volume);
+        if (said != 0)
+                return said < 0 ? relocation_end_by_error(relocation, said)
+                                : relocation_end(relocation, OUTCOME_BUSY, BUSY_EXCLUSIVE, 0);
         relocation->limits.whole_file = planned_for->whole_file;
         relocation->policy.engine_keeps_privileges = planned_for->keeps_privileges;
         said = assess_file(relocation->volume, relocation->root_fd, relocation->candidate->id,

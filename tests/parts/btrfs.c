@@ -88,7 +88,7 @@ static void command_facts(void)
         facts_read(fd, &facts);
         printf("type %s\nblock %" PRIu32 "\ntotal %" PRIu64 "\ndegraded %d\nseed %d\nexclusive %d\n",
                facts.type->name, facts.block_bytes, facts.total_bytes, facts.btrfs.is_degraded,
-               facts.btrfs.has_seed, btrfs_is_exclusive(facts.uuid));
+               facts.btrfs.has_seed, facts.type->is_exclusive(&facts));
         n = btrfs_devices_read(fd, devices, ELEMENTS(devices));
         if (n < 0)
                 error(2, -n, "devices");
