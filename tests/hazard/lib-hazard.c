@@ -18,6 +18,7 @@
 
 #include "base/cleanup.h"
 #include "base/units.h"
+#include "facts/mounts.h"
 #include "fs/engine.h"
 #include "fs/lease.h"
 #include "lib-hazard.h"
@@ -169,17 +170,22 @@ static bool arena_open(Arena *arena, const char *directory, const char *engine)
 {
         _cleanup_close_ int root_fd = -EBADF;
         char *path;
+        _cleanup_close_ int path_fd = -EBADF;
         struct stat status;
+        dev_t device;
         bool ready = false;
         int r, error = 0;
 
         *arena = (Arena){0};
         path = realpath(directory, NULL);
         must(path && stat(path, &status) == 0);
+        /* Not the device of its files on btrfs. */
+        path_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        must(path_fd >= 0 && mount_device(path_fd, &status, &device) == 0);
         must(snprintf(arena->path, sizeof(arena->path), "%s/hazard-XXXXXX", path) <
              (int)sizeof(arena->path));
 
-        r = fs_volume_init(&arena->volume, path, status.st_dev);
+        r = fs_volume_init(&arena->volume, path, device);
         if (r < 0) {
                 hazard_skip(arena, "%s is not the root of a volume: %s", directory, strerror(-r));
                 free(path);

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* FILE_SYSTEMS: btrfs */
+/* MUTANTS: CLONED_MEANWHILE:btrfs IN_FLIGHT:btrfs NOT_CACHED:btrfs */
+
+/* A region that is handed to the kernel slice by slice.
+ *
+ * The kernel would take all of it at once and write it when it likes, with no more regard for others than for any dirty page; it would
+ * give what was cloned a moment ago a copy of its own; and it leaves everything in the page cache. So between two slices nothing is
+ * under way, what is shared by then stays so, and of a cold file nothing is cached. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "facts/extent_map.h"
+#include "lib-hazard.h"
+
+/* Four slices. */
+#define N_PIECES    512
+#define PIECE_BYTES (64 * (size_t)KIB)
+
+typedef struct Cache {
+        uint64_t cached, dirty, written_back; /* pages */
+} Cache;
+
+static Cache cache_read(const Subject *subject)
+{
+        _cleanup_close_ int fd = open(subject->path, O_RDONLY | O_NOATIME | O_CLOEXEC);
+        struct {
+                uint64_t offset, length;
+        } range = {0, subject->bytes};
+        struct {
+                uint64_t cached, dirty, writeback, evicted, recently_evicted;
+        } counts;
+
+        must(fd >= 0 && syscall(451, fd, &range, &counts, 0) == 0); /* cachestat */
+        return (Cache){counts.cached, counts.dirty, counts.writeback};
+}
+
+static void drop(const Subject *subject)
+{
+        _cleanup_close_ int fd = open(subject->path, O_RDONLY | O_NOATIME | O_CLOEXEC);
+
+        must(fd >= 0 && fsync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0);
+}
+
+static uint64_t shared_bytes(const Subject *subject)
+{
+        _cleanup_(extent_map_done) ExtentMap map = {0};
+        _cleanup_close_ int fd = open(subject->path, O_RDONLY | O_NOATIME | O_CLOEXEC);
+        uint64_t n_bytes = 0;
+
+        must(fd >= 0 && extent_map_read(fd, 0, UINT64_MAX, true, EXTENT_MAP_MAX, &map) == 0);
+        for (size_t i = 0; i < map.n_extents; i++)
+                if (map.extents[i].shared)
+                        n_bytes += map.extents[i].length;
+        return n_bytes;
+}
+
+static void one_after_the_other(Arena *arena)
+{
+        Subject *subject = subject_new(arena, "file", N_PIECES, PIECE_BYTES, 0);
+        unsigned n_slices = 0;
+        uint64_t wait_usec;
+        Cache cache;
+        Move move;
+
+        pause_usec(arena->volume.guard_nsec / NSEC_PER_USEC);
+        drop(subject);
+        move_begin(arena, subject, &move);
+        must(move_until(&move, "commit"));
+        while (strcmp(relocation_stage(move.relocation), "commit") == 0) {
+                (void)relocation_step(move.relocation, &wait_usec);
+                n_slices++;
+                cache = cache_read(subject);
+                if (cache.dirty > 0 || cache.written_back > 0)
+                        hazard_lost(arena, "%llu pages are dirty and %llu under way after a slice",
+                                    (unsigned long long)cache.dirty, (unsigned long long)cache.written_back);
+        }
+        (void)move_expect(arena, &move, "a cold file", "moved");
+        cache = cache_read(subject);
+        hazard_note(arena, "%u slices; %llu pages are cached afterwards", n_slices,
+                    (unsigned long long)cache.cached);
+        if (n_slices < 4)
+                hazard_wrong(arena, "only %u slices", n_slices);
+        /* The looks of assessment and audit leave some. */
+        if (cache.cached > subject->bytes / 8 / 4096)
+                hazard_lost(arena, "a cold file is in the page cache: %llu pages",
+                            (unsigned long long)cache.cached);
+        (void)subject_check(arena, subject, "slice by slice");
+        subject_free(subject);
+}
+
+/* After n slices somebody clones the file: what is shared then is not touched any more. */
+static void cloned_after(Arena *arena, unsigned n_slices)
+{
+        Subject *subject = subject_new(arena, "file", N_PIECES, PIECE_BYTES, 0);
+        _cleanup_close_ int fd = -EBADF, clone_fd = -EBADF;
+        char path[sizeof(subject->path) + 8], what[64];
+        uint64_t wait_usec;
+        Move move;
+
+        (void)snprintf(path, sizeof(path), "%s.clone", subject->path);
+        (void)snprintf(what, sizeof(what), "cloned after %u slices", n_slices);
+        move_begin(arena, subject, &move);
+        must(move_until(&move, "commit"));
+        for (unsigned i = 0; i < n_slices; i++)
+                (void)relocation_step(move.relocation, &wait_usec);
+        fd = open(subject->path, O_RDONLY | O_NOATIME | O_CLOEXEC);
+        clone_fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        must(fd >= 0 && clone_fd >= 0 && ioctl(clone_fd, FICLONE, fd) == 0);
+        (void)move_expect(arena, &move, what, "changed:written moved");
+        if (shared_bytes(subject) != subject->bytes)
+                hazard_lost(arena, "%s: %llu of %zu bytes are still shared", what,
+                            (unsigned long long)shared_bytes(subject), subject->bytes);
+        (void)subject_check(arena, subject, what);
+        must(unlink(path) == 0);
+        subject_free(subject);
+}
+
+static void scenario(Arena *arena)
+{
+        struct {
+                uint64_t offset, length;
+        } range = {0, 1};
+        uint64_t counts[5];
+
+        if (syscall(451, STDIN_FILENO, &range, counts, 0) < 0 && errno == ENOSYS)
+                hazard_skip(arena, "this kernel has no cachestat");
+        else
+                one_after_the_other(arena);
+        cloned_after(arena, 0);
+        cloned_after(arena, 2);
+}
+
+int main(int argc, char **argv)
+{
+        return hazard_main(argc, argv, scenario);
+}
