@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The exit status of --once says what became of it: 0, 1, 2, 75, and 128 + N after a signal.
+# ENGINES: exchange plain ext4
 # LIMIT: 60
 
 . "$(dirname "$0")/../lib/scratch.sh"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # --json: an object a line for every file with exactly these keys, then one with the totals, which add up.
+# ENGINES: exchange plain ext4
 # LIMIT: 60
 
 . "$(dirname "$0")/../lib/scratch.sh"

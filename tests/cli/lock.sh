@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Two instances never work on one volume at once: the second one is told to come later, and loses nothing.
+# ENGINES: exchange plain ext4 btrfs
 # LIMIT: 60
 # MUTANTS: VOLUME_LOCK
 

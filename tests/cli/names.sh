@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Names that would drive a terminal, add a line or are not UTF-8: shown escaped in text, exact or escaped in JSON, and
 # the files are moved like others.
+# ENGINES: exchange plain ext4 btrfs
 # LIMIT: 60
 # MUTANTS: ESCAPE
 

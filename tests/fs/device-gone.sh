@@ -4,6 +4,7 @@
 # The device goes in the middle of the work: every read and write on it fails from one moment to the next. It ends by itself, says so,
 # and what the owner had on stable storage is there when the device comes back.
 # ASAN: no
+# ENGINES: exchange plain ext4 btrfs
 # LIMIT: 120
 # KERNEL: shutdown|[Ss]hutting down|shut down|Please unmount|I/O [Ee]rror|I/O error|[Mm]etadata I/O|Unmount and run|[Ll]og I/O
 
@@ -15,8 +16,7 @@ volume_make below plain 1G
 MNT=$SCRATCH/volume
 image=$SCRATCH/below/image
 truncate --size=512M "$image"
-mkfs.xfs -q -m reflink=1,rmapbt=1 "$image"
-[[ $ENGINE == plain ]] || exchange-bit on "$image"
+image_format "$ENGINE" "$image"
 mkdir "$MNT"
 KIND[volume]=$ENGINE
 attach()
@@ -61,5 +61,4 @@ volume_umount volume
 attach
 expect_same files
 volume_umount volume
-[[ $ENGINE == plain ]] || exchange-bit off "$image"
-xfs_repair -n "$image" >"$SCRATCH/repair" 2>&1 || fail "xfs_repair: $(tail -n 20 "$SCRATCH/repair")"
+image_check "$ENGINE" "$image"

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What others do to a file while it is moved wins: truncate, punch, append, rename, delete, chmod, a clock put back.
 # ASAN: no
+# ENGINES: exchange plain ext4 btrfs
 # LIMIT: 90
 
 . "$(dirname "$0")/../lib/scratch.sh"

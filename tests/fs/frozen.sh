@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A volume that is frozen while it is worked on: the work waits, goes on after the thaw, and loses nothing.
 # ASAN: no
+# ENGINES: exchange plain ext4 btrfs
 # LIMIT: 90
 
 . "$(dirname "$0")/../lib/scratch.sh"

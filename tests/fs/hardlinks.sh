@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A file is one file, whatever it is called and however often: looked at once, all names stay.
+# ENGINES: exchange plain ext4 btrfs
 # LIMIT: 60
 
 . "$(dirname "$0")/../lib/scratch.sh"

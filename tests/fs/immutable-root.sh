@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # No temporary file can be made in an immutable directory; another directory does.
+# ENGINES: exchange plain ext4 btrfs
 # LIMIT: 60
 
 . "$(dirname "$0")/../lib/scratch.sh"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A file of more than 100,000 extents.
+# ENGINES: exchange plain ext4 btrfs
 # LIMIT: 180
 # ASAN: no
 

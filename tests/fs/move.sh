@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # 32 files, 512 MiB, more than 6,000 extents become at most 40, and are otherwise the same; a second run has
 # nothing to do.
+# ENGINES: exchange plain ext4 ext4-1k ext4-2k btrfs
 # LIMIT: 90
 
 . "$(dirname "$0")/../lib/scratch.sh"
@@ -19,7 +20,12 @@ after=$(runs "$MNT"/file*)
 echo "$before -> $after extents"
 ((after <= 40)) || fail "$after extents are left"
 expect_same files
-[[ $(said '.moved, .failed, .bytes_moved' | paste -sd ' ') == "32 0 $((512 << 20))" ]] || fail "summary: $(said .)"
+[[ $(said '.moved, .failed' | paste -sd ' ') == "32 0" ]] || fail "summary: $(said .)"
+# What lies well beside what does not may stay: ext4 has free space left that is longer than a hole.
+moved=$(said .bytes_moved)
+least=512
+[[ $ENGINE != ext4* ]] || least=448
+((moved <= 512 << 20 && moved >= least << 20)) || fail "$moved bytes were moved"
 [[ $(said '.extents_before, .extents_after' | paste -sd ' ') == "$before $after" ]] || fail "summary: $(said .)"
 [[ $(jq --raw-output 'select(.path) | .engine' "$OUT" | sort -u) == "$(engine_name)" ]] || fail "another engine"
 

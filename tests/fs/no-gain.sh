@@ -4,6 +4,7 @@
 # A volume whose free space lies in pieces no longer than those of its files: nothing that is moved there could become better, so
 # not a byte is. Room enough is not reason enough.
 # ASAN: no
+# ENGINES: exchange plain ext4 btrfs
 # LIMIT: 60
 # MUTANTS: GAIN
 

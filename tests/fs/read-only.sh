@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The administrator's ro is respected, whether it is the volume's or one mount's: not a byte is written.
+# ENGINES: exchange plain ext4 btrfs
 # LIMIT: 60
 # MUTANTS: READ_ONLY
 

@@ -3,6 +3,7 @@
 #
 # FreeSpaceReserve= stays free, 5 % of the volume unless it says otherwise, though there is room for any single file.
 # ASAN: no
+# ENGINES: exchange plain ext4 btrfs
 # LIMIT: 60
 # MUTANTS: RESERVE
 

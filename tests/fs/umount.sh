@@ -3,6 +3,7 @@
 # An administrator's umount and remount,ro succeed while files are moved, at worst after a moment; what was moved
 # until then stays moved.
 # ASAN: no
+# ENGINES: exchange plain ext4 btrfs
 # LIMIT: 90
 
 . "$(dirname "$0")/../lib/scratch.sh"

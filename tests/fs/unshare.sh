@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # SharedExtents=yes: what files share may be moved, too. It is said first how much space that takes, so much is taken and no
 # more, the other owner of the extents keeps its own, and what FreeSpaceReserve= keeps free stays free.
+# ENGINES: exchange plain btrfs
 # LIMIT: 90
 
 . "$(dirname "$0")/../lib/scratch.sh"

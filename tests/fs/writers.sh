@@ -3,6 +3,7 @@
 # Programs that never stop writing, of four kinds, some of which keep the file open and some of which open it again
 # and again, get back every byte.
 # ASAN: no
+# ENGINES: exchange plain ext4 btrfs
 # LIMIT: 120
 
 . "$(dirname "$0")/../lib/scratch.sh"
@@ -41,7 +42,7 @@ while ((SECONDS < deadline)); do
         done < <(jq --raw-output 'select(.path) | .outcome' "$OUT")
         for i in "${!KINDS[@]}"; do
                 outcome=$(said_of "$MNT/$(printf 'file%04d' "$i")" .outcome)
-                [[ $outcome == @(busy|changed|optimal|null) ]] || fail "a file that is open all the time: $outcome"
+                ! leaves_open_files || [[ $outcome == @(busy|changed|optimal|null) ]] || fail "a file that is open all the time: $outcome"
         done
 done
 for outcome in "${!outcomes[@]}"; do
@@ -59,7 +60,7 @@ done
 grep -H . "$SCRATCH"/writer-* | grep -v ready
 ((worst != 1)) || fail "data was lost"
 ((worst == 0)) || fail "a writer ended with status $worst"
-[[ ${outcomes[busy]:-0} -gt 0 ]] || fail "nothing was ever busy"
+! leaves_open_files || [[ ${outcomes[busy]:-0} -gt 0 ]] || fail "nothing was ever busy"
 
 # Now that they are quiet everything can be done, and stays what they wrote.
 remember files "$MNT"
@@ -67,5 +68,7 @@ defrag 0 --no-budget --json "$MNT"
 expect_same files
 volume_remount volume
 expect_same files
-(($(runs "$MNT"/*) <= 24)) || fail "$(runs "$MNT"/*) extents are left"
+most=24
+leaves_open_files || most=48
+(($(runs "$MNT"/file*) <= most)) || fail "$(runs "$MNT"/file*) extents are left: $(extents "$MNT"/file*; cat "$OUT")"
 volume_check volume
