@@ -38,6 +38,9 @@
 #define SLICE_MAX_BYTES      (16 * MIB)
 #define SLICE_MIN_HELD_BYTES (4 * MIB)
 
+/* The largest folio that the page cache has for a file. */
+#define FOLIO_MAX_BYTES (2 * MIB)
+
 /* A page that is pinned or under write-back may be free a moment later. */
 #define BUSY_TRIES 3
 
@@ -159,9 +162,31 @@ static bool slice_next(const EngineJob *job, const Progress *progress, Slice *re
         return true;
 }
 
+/* Drops the range from the page cache, with the neighbours in the folios at its ends, which come back. What was written lately lies in large
+ * folios (Linux 6.16). MOVE_EXT takes a page at a time, which leaves the folio dirty, and for each further page of a dirty folio it has
+ * the journal committed: 2 MiB took 1.0 to 5.3 s so, with the file locked, and 0.05 to 0.07 s without. What is read ahead comes in single
+ * pages. Kernels that cannot tell what is cached have no such folios. */
+static void slice_split_folios(const EngineJob *job, const Slice *slice)
+{
+        const uint64_t end = slice->offset + slice->n_bytes;
+        const uint64_t from = u64_align_down(slice->offset, FOLIO_MAX_BYTES);
+        const uint64_t to = u64_align_up(end, FOLIO_MAX_BYTES);
+        uint64_t cached, before, behind;
+
+        if (page_cache_resident(job->target_fd, from, to - from, &cached) < 0 || cached == 0 ||
+            page_cache_resident(job->target_fd, from, slice->offset - from, &before) < 0 ||
+            page_cache_resident(job->target_fd, end, to - end, &behind) < 0)
+                return;
+        (void)posix_fadvise(job->target_fd, (off_t)from, (off_t)(to - from), POSIX_FADV_DONTNEED);
+        if (before > 0)
+                page_cache_refill(job->target_fd, from, slice->offset - from);
+        if (behind > 0)
+                page_cache_refill(job->target_fd, end, to - end);
+}
+
 /* Into the page cache: the kernel would read page by page in the middle of the move (four times slower, and with the file
  * locked). Returns 0 or -errno. */
-static int slice_read(const EngineJob *job, const Slice *slice, const Progress *progress)
+static int slice_read(const EngineJob *job, const Slice *slice)
 {
         _cleanup_(progress_buffer_free) void *buffer = progress_buffer_new();
         const uint64_t end = slice->offset + slice->n_bytes;
@@ -169,6 +194,7 @@ static int slice_read(const EngineJob *job, const Slice *slice, const Progress *
 
         if (!buffer)
                 return -ENOMEM;
+        slice_split_folios(job, slice);
         /* All of it is asked for before any of it is waited for. */
         for (uint64_t at = slice->offset; stretch_next(&job->map, at, end, &stretch);
              at = stretch.offset + stretch.n_bytes)
@@ -179,9 +205,7 @@ static int slice_read(const EngineJob *job, const Slice *slice, const Progress *
                      from = to) {
                         to = u64_min(u64_align_down(from, PROGRESS_PIECE_BYTES) + PROGRESS_PIECE_BYTES,
                                      stretch.offset + stretch.n_bytes);
-                        /* What is there needs no reading, which could make the kernel read more. */
-                        if (!progress_was_cached(job, progress, from) &&
-                            pread(job->target_fd, buffer, to - from, (off_t)from) < 0)
+                        if (pread(job->target_fd, buffer, to - from, (off_t)from) < 0)
                                 return -errno;
                 }
         return 0;
@@ -301,7 +325,7 @@ static int move_commit(EngineJob *job)
 
         if (!slice_next(job, &progress, &slice))
                 return ENGINE_DONE;
-        r = slice_read(job, &slice, &progress);
+        r = slice_read(job, &slice);
         if (r == 0)
                 r = lease_take_write(job->target_fd);
         if (r == 0 || (r > 0 && !PROTECTED_BY(LEASE))) {
