@@ -158,7 +158,11 @@ int fs_volume_open(const FsVolume *volume)
 int fs_volume_open_locked(const FsVolume *volume)
 {
         _cleanup_close_ int root_fd = -EBADF;
+        int r;
 
+        r = fs_volume_is_exclusive(volume);
+        if (r != 0)
+                return r < 0 ? r : -EBUSY;
         root_fd = fs_volume_open(volume);
         if (root_fd < 0)
                 return root_fd;
@@ -186,7 +190,8 @@ int fs_volume_is_exclusive(const FsVolume *volume)
 {
         const FileSystemType *type = volume->facts.type;
 
-        return type->is_exclusive && PROTECTED_BY(EXCLUSIVE_OPERATION) ? type->is_exclusive(&volume->facts) : 0;
+        return type->is_exclusive && PROTECTED_BY(EXCLUSIVE_OPERATION) ? type->is_exclusive(&volume->facts)
+                                                                       : 0;
 }
 
 static const FsDriver *driver_of(const FsVolume *volume)

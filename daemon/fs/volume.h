@@ -58,7 +58,8 @@ bool fs_volume_disk_is_gone(const FsVolume *volume);
 int fs_volume_open(const FsVolume *volume);
 
 /* The same with the per-volume lock (flock on the root directory), which ends with the descriptor. Returns a
- * descriptor, -EWOULDBLOCK while another instance has it, else as fs_volume_open(). */
+ * descriptor, -EWOULDBLOCK while another instance has it, -EBUSY while an exclusive operation of the file system runs, else as
+ * fs_volume_open(). */
 int fs_volume_open_locked(const FsVolume *volume);
 
 /* A file or directory by identity, one inode by number: as facts/file_system.h has it. */

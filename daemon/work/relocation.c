@@ -182,12 +182,6 @@ static void relocation_trip(Relocation *relocation, TripKind kind, int error)
         }
 }
 
-static RelocationStep relocation_fail(Relocation *relocation, int error)
-{
-        relocation_trip(relocation, breaker_judge_error(-error, false), -error);
-        return relocation_end(relocation, OUTCOME_FAILED, REASON_NONE, -error);
-}
-
 /* What an error of reaching the volume or opening the file read-only means. */
 static RelocationStep relocation_end_by_error(Relocation *relocation, int error)
 {
@@ -200,7 +194,8 @@ static RelocationStep relocation_end_by_error(Relocation *relocation, int error)
         case EROFS:
                 return relocation_end(relocation, OUTCOME_SKIPPED, SKIP_READ_ONLY, 0);
         }
-        return relocation_fail(relocation, error);
+        relocation_trip(relocation, breaker_judge_error(-error, false), -error);
+        return relocation_end(relocation, OUTCOME_FAILED, REASON_NONE, -error);
 }
 
 /* Opens the volume for the next step of work. Returns true, or false with *ret_step saying how it ended. */
@@ -214,8 +209,11 @@ static bool relocation_enter(Relocation *relocation, RelocationStep *ret_step)
                 relocation->root_fd = r;
                 return true;
         }
-        *ret_step = r == -EWOULDBLOCK ? relocation_end(relocation, OUTCOME_BUSY, BUSY_LOCKED, 0)
-                                      : relocation_end_by_error(relocation, r);
+        if (r == -EWOULDBLOCK || r == -EBUSY)
+                *ret_step = relocation_end(relocation, OUTCOME_BUSY,
+                                           r == -EBUSY ? BUSY_EXCLUSIVE : BUSY_LOCKED, 0);
+        else
+                *ret_step = relocation_end_by_error(relocation, r);
         return false;
 }
 
@@ -299,10 +297,6 @@ static RelocationStep relocation_look(Relocation *relocation)
                 return relocation_end(relocation, OUTCOME_SKIPPED, refusal, 0);
         if (!relocation_enter(relocation, &step))
                 return step;
-        said = fs_volume_is_exclusive(relocation->volume);
-        if (said != 0)
-                return said < 0 ? relocation_end_by_error(relocation, said)
-                                : relocation_end(relocation, OUTCOME_BUSY, BUSY_EXCLUSIVE, 0);
         relocation->limits.whole_file = planned_for->whole_file;
         relocation->policy.engine_keeps_privileges = planned_for->keeps_privileges;
         said = assess_file(relocation->volume, relocation->root_fd, relocation->candidate->id,
