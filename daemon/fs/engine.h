@@ -30,7 +30,7 @@ typedef enum EngineVerdict {
         ENGINE_BUSY,     /* in use */
         ENGINE_NO_SPACE, /* no room, or none that is better */
         ENGINE_SKIP,     /* policy or safety forbids it */
-        ENGINE_NO_GAIN,  /* nothing to be gained here; other regions are another matter. The reason may be none */
+        ENGINE_NO_GAIN, /* nothing to be gained here; other regions are another matter. The reason may be none */
         ENGINE_YOUNG, /* changed a moment ago: try again after job->wait_usec, with nothing held meanwhile */
         ENGINE_STALE, /* the region no longer lies as it was planned: plan anew */
         ENGINE_MORE,  /* call the same step again; a good moment to look whether to stop */
@@ -76,6 +76,7 @@ typedef struct EngineJob {
 typedef struct Engine {
         const char *name;      /* in every record: "xfs-exchange" */
         bool whole_file;       /* cannot commit less than a file */
+        bool by_slices;        /* a region may be longer than what is locked at once */
         bool keeps_privileges; /* setuid and file capabilities survive */
         bool kernel_copies;    /* the page cache stays as it is */
         int (*open)(EngineJob *job);

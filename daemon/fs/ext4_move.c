@@ -379,6 +379,7 @@ static void move_close(EngineJob *job)
 
 const Engine engine_ext4_move = {
         .name = "ext4-move-extent",
+        .by_slices = true,
         .kernel_copies = true,
         .keeps_privileges = true,
         .open = move_open,
