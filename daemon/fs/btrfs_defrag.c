@@ -26,10 +26,12 @@
 #include "base/protection.h"
 #include "facts/btrfs.h"
 #include "facts/btrfs_extents.h"
+#include "facts/btrfs_space.h"
 #include "facts/page_cache.h"
 #include "facts/swap_signature.h"
 #include "fs/btrfs_defrag.h"
 #include "fs/copy.h"
+#include "fs/donor.h"
 #include "fs/lease.h"
 #include "fs/target.h"
 
@@ -354,6 +356,47 @@ static uint32_t fewest_runs(const ExtentMap *map)
         return n_runs;
 }
 
+/* The same on a file system that does not tell: an unnamed file of that size is allocated, and given back. Regions that follow each other
+ * then come to lie apart, because what was given back is free only after a commit. */
+static int free_runs_probe(EngineJob *job, uint64_t *ret)
+{
+        _cleanup_(extent_map_done) ExtentMap map = {0};
+        _cleanup_close_ int fd = donor_create(job->volume, job->root_fd, job->parents, job->n_parents);
+        int r;
+
+        if (fd < 0)
+                return fd;
+        if (fallocate(fd, 0, 0, (off_t)u64_max(job->region.written_bytes, 1)) < 0)
+                return -errno;
+        r = extent_map_read(fd, 0, UINT64_MAX, false, EXTENT_MAP_MAX, &map);
+        if (r < 0)
+                return r;
+        *ret = extent_map_runs(&map);
+        return 0;
+}
+
+/* Would what is written come to lie in more runs than free space has to be worth it? */
+static int check_free_runs(EngineJob *job, uint32_t fewest)
+{
+        uint64_t n_runs;
+        int r;
+
+        r = btrfs_space_runs(job->root_fd, job->region.written_bytes, &n_runs);
+        if (r == -ENOENT) {
+                r = free_runs_probe(job, &n_runs);
+                if (r == -ENOSPC || r == -EDQUOT)
+                        return target_verdict(job, ENGINE_NO_SPACE, NO_SPACE_FULL);
+        }
+        if (r < 0)
+                return r;
+        n_runs = u64_add_saturate(n_runs, fewest - u64_min(fewest, 1));
+        if (PROTECTED_BY(GAIN) &&
+            (n_runs >= job->region.n_runs ||
+             !plan_is_worth(job->limits, job->region.n_runs - n_runs, job->region.bytes)))
+                return target_verdict(job, ENGINE_NO_GAIN, NO_SPACE_FRAGMENTED);
+        return ENGINE_DONE;
+}
+
 /* Nothing can be reserved: the kernel takes space when it writes. What can be known before is whether there is enough. */
 static int defrag_reserve(EngineJob *job)
 {
@@ -372,7 +415,7 @@ static int defrag_reserve(EngineJob *job)
              !plan_is_worth(job->limits, job->region.n_runs - fewest, job->region.bytes)))
                 return target_verdict(job, ENGINE_NO_GAIN, REASON_NONE);
         job->runs_after = fewest;
-        return ENGINE_DONE;
+        return check_free_runs(job, fewest);
 }
 
 int btrfs_defrag_range(int fd, uint64_t offset, uint64_t end)
@@ -466,9 +509,11 @@ static int defrag_commit(EngineJob *job)
         r = slice_map_read(job, &slice, true, &after);
         if (r < 0)
                 return r;
-        /* Free space is in pieces, too: more of it would make the file worse. */
-        if (slice.n_runs > 1 && after.n_runs >= slice.n_runs && PROTECTED_BY(GAIN))
-                return region_judge(job);
+        /* Free space is in pieces after all: more of it would make the file worse. */
+        if (slice.n_runs > 1 && after.n_runs >= slice.n_runs && PROTECTED_BY(GAIN)) {
+                state.next = UINT64_MAX;
+                state_put(job, &state);
+        }
         return ENGINE_MORE;
 }
 
