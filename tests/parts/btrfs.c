@@ -209,7 +209,7 @@ static void command_free(void)
 {
         _cleanup_(fs_volume_done) FsVolume volume = {0};
         _cleanup_close_ int fd = -EBADF;
-        uint64_t n_bytes;
+        uint64_t n_bytes = 0;
         int r;
 
         volume_init(&volume);
