@@ -23,7 +23,7 @@ typedef struct Extent {
 typedef struct ExtentMap {
         Extent *extents; /* owned */
         size_t n_extents;
-        bool complete;    /* false: the file goes on behind the last extent, max_extents was reached */
+        bool complete;    /* false: the file goes on behind the last extent, max_extents was reached, or the answer did not go forward */
         bool any_encoded; /* compressed or encrypted: such extents are unplaced and stay so */
 } ExtentMap;
 
@@ -33,7 +33,7 @@ typedef struct ExtentMap {
 
 /* Reads the map of [offset, offset + length) (UINT64_MAX: to the end, blocks behind EOF included), clipped to that
  * range. With sync the kernel first writes dirty data of the range back, so that nothing is unplaced; this takes as
- * long as the device needs. Returns 0; -EOPNOTSUPP where FIEMAP is missing; -EIO for an answer that does not go forward;
+ * long as the device needs. Returns 0; -EOPNOTSUPP where FIEMAP is missing; -EIO for an answer that makes no sense;
  * -errno. *ret is written only on 0 and is
  * released with extent_map_done(). Workers only. */
 int extent_map_read(int fd, uint64_t offset, uint64_t length, bool sync, size_t max_extents, ExtentMap *ret);

@@ -169,16 +169,6 @@ static void *piece_room(void)
         return room;
 }
 
-static int piece_checksum(int fd, uint64_t offset, void *room, uint64_t *ret)
-{
-        const ssize_t n = pread(fd, room, PIECE_BYTES, (off_t)offset);
-
-        if (n < 0)
-                return -errno;
-        *ret = checksum_of(room, (size_t)n) + (uint64_t)n;
-        return 0;
-}
-
 /* Checksums of the pieces as they are now. */
 static int pieces_read(int fd, const State *state, uint64_t ret[static N_PIECES])
 {
@@ -187,8 +177,14 @@ static int pieces_read(int fd, const State *state, uint64_t ret[static N_PIECES]
 
         if (!room)
                 return -ENOMEM;
-        for (unsigned i = 0; i < N_PIECES && r == 0; i++)
-                r = piece_checksum(fd, state->offsets[i], room, &ret[i]);
+        for (unsigned i = 0; i < N_PIECES && r == 0; i++) {
+                const ssize_t n = pread(fd, room, PIECE_BYTES, (off_t)state->offsets[i]);
+
+                if (n < 0)
+                        r = -errno;
+                else
+                        ret[i] = checksum_of(room, (size_t)n) + (uint64_t)n;
+        }
         (void)munmap(room, PIECE_BYTES);
         return r;
 }
@@ -280,18 +276,22 @@ static int slice_map_read(const EngineJob *job, const Slice *slice, bool sync, S
                             &map);
         if (r < 0)
                 return r;
+        if (!map.complete)
+                return -EAGAIN;
         slice_count(&map, slice->offset, slice->end, ret);
         return 0;
 }
 
-/* Is more of it shared than the plan knew? Snapshots and clones move no stamp of the file. Returns 1, 0 or -errno. */
+/* Is more of it shared than the plan knew, or cannot be told? Snapshots and clones move no stamp of the file. Returns 1, 0 or -errno. */
 static int slice_is_shared(const EngineJob *job, const Slice *slice)
 {
         Slice now;
         int r;
 
         r = slice_map_read(job, slice, false, &now);
-        return r < 0 ? r : now.shared_bytes > slice->shared_bytes;
+        if (r < 0)
+                return r == -EAGAIN ? 1 : r;
+        return now.shared_bytes > slice->shared_bytes;
 }
 
 static int defrag_sample(EngineJob *job)
@@ -477,6 +477,8 @@ static int region_judge(EngineJob *job)
         if (r < 0)
                 return r;
         n_runs = extent_map_runs(&map);
+        if (!map.complete)
+                return target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN);
         if (n_runs >= job->region.n_runs)
                 return target_verdict(job, ENGINE_NO_SPACE, NO_SPACE_FRAGMENTED);
         job->runs_after = (uint32_t)n_runs;
@@ -508,7 +510,7 @@ static int defrag_commit(EngineJob *job)
 
         r = slice_map_read(job, &slice, true, &after);
         if (r < 0)
-                return r;
+                return r == -EAGAIN ? target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN) : r;
         /* Free space is in pieces after all: more of it would make the file worse. */
         if (slice.n_runs > 1 && after.n_runs >= slice.n_runs && PROTECTED_BY(GAIN)) {
                 state.next = UINT64_MAX;
