@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # --dry-run changes nothing: no file, no time stamp, not a sector of the device; what it says comes true.
-# ENGINES: exchange plain ext4 btrfs
+# ENGINES: exchange plain btrfs
 # LIMIT: 60
 
 . "$(dirname "$0")/../lib/scratch.sh"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What is not named is not touched, and Exclude=, MinFileSize= and MinExtents= hold.
-# ENGINES: exchange plain ext4 btrfs
+# ENGINES: exchange plain btrfs
 # LIMIT: 60
 
 . "$(dirname "$0")/../lib/scratch.sh"

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A file that was fragmented before the start is found by the sweep, one that is written later by its events; both are moved, no byte is
 # changed, both are told, and the service's own work does not wake it again.
+# ENGINES: exchange plain ext4 btrfs
 # LIMIT: 120
 
 . "$(dirname "$0")/../lib/service.sh"

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Idle for a minute with three idle volumes of its own: no thread of it wakes up but for the watchdog, and at most 8 MiB are resident
 # (release build).
-# ENGINES: exchange
 # TSAN: no
 # ASAN: no
+# ENGINES: exchange ext4 btrfs
 # LIMIT: 180
 
 . "$(dirname "$0")/../lib/service.sh"

@@ -4,6 +4,7 @@
 # end everything is found and moved.
 # ASAN: no
 # TSAN: no
+# ENGINES: exchange plain ext4 btrfs
 # LIMIT: 240
 
 . "$(dirname "$0")/../lib/service.sh"

@@ -3,7 +3,7 @@
 # Umount and remount,ro of a volume that is looked after succeed: at once while the service is idle, at worst after one region while it
 # works, and then the device is free. What comes back is looked after again.
 # ASAN: no
-# ENGINES: exchange
+# ENGINES: exchange ext4 btrfs
 # LIMIT: 240
 
 . "$(dirname "$0")/../lib/service.sh"

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # SharedExtents= in the service: without it what is shared stays shared; with it the log says what a file will cost before it
 # is moved.
-# ENGINES: exchange
 # TSAN: no
+# ENGINES: exchange btrfs
 # LIMIT: 120
 
 . "$(dirname "$0")/../lib/service.sh"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Which volumes are looked after: enabled ones alone, wherever else they are mounted; not what an administrator mounted read-only, not two
 # with one UUID, not one that opted out.
-# ENGINES: exchange
+# ENGINES: exchange btrfs
 # LIMIT: 180
 
 . "$(dirname "$0")/../lib/service.sh"

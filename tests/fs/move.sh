@@ -18,7 +18,10 @@ remember files "$MNT"
 defrag 0 --no-budget --json "$MNT"
 after=$(runs "$MNT"/file*)
 echo "$before -> $after extents"
-((after <= 40)) || fail "$after extents are left"
+most=40
+# Groups of blocks, which no allocation goes over, are smaller than some of the files or not much larger.
+[[ $ENGINE != ext4-?k ]] || most=192
+((after <= most)) || fail "$after extents are left"
 expect_same files
 [[ $(said '.moved, .failed' | paste -sd ' ') == "32 0" ]] || fail "summary: $(said .)"
 # What lies well beside what does not may stay: ext4 has free space left that is longer than a hole.
