@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* writer buffered|direct|uring|mmap FILE [--seed=N] [--block=SIZE] [--pause=USEC] [--reopen] [--inflight=N]
+ *        [--sync]
  *
  * A program whose data must not get lost: overwrites random blocks of FILE until SIGTERM, keeps the truth about every
  * block in its own memory, reads all of it back with O_DIRECT at the end. Prints "ready" once it writes and the number
  * of writes at the end; exit status 1 when a block is not what was written last.
  *
+ * With --sync each write (uring: batch) is followed by an fsync: what it counts is acknowledged to be safe.
  * --pause is the longest pause between two writes (uring: two batches). With --reopen the file is closed during
  * the pause, after 1 to 16 writes: then it is quiet for a moment, and another program may take it for that. */
 
@@ -36,7 +38,7 @@ typedef struct Writer {
         Kind kind;
         const char *path;
         uint64_t seed, block_bytes, pause_usec, n_inflight;
-        bool reopen;
+        bool reopen, sync;
 
         int fd;
         unsigned char *mapping;
@@ -195,6 +197,16 @@ static void write_batch(Writer *writer)
         }
 }
 
+static void write_some(Writer *writer)
+{
+        if (writer->kind == KIND_URING)
+                write_batch(writer);
+        else
+                write_one(writer);
+        if (writer->sync && fsync(writer->fd) < 0)
+                die("%s: fsync", writer->path);
+}
+
 static void pause_up_to(Writer *writer)
 {
         uint64_t usec = writer->pause_usec ? random_next(&writer->random) % writer->pause_usec : 0;
@@ -215,10 +227,7 @@ static void run(Writer *writer)
                 if (writer->reopen)
                         writer_open(writer);
                 for (uint64_t i = 0; i < n; i++)
-                        if (writer->kind == KIND_URING)
-                                write_batch(writer);
-                        else
-                                write_one(writer);
+                        write_some(writer);
                 if (writer->reopen)
                         writer_close(writer);
                 pause_up_to(writer);
@@ -230,9 +239,13 @@ static void run(Writer *writer)
 static void parse_arguments(Writer *writer, int argc, char *argv[])
 {
         static const struct option options[] = {
-                {"seed", required_argument, NULL, 's'},  {"block", required_argument, NULL, 'b'},
-                {"pause", required_argument, NULL, 'p'}, {"inflight", required_argument, NULL, 'i'},
-                {"reopen", no_argument, NULL, 'r'},      {NULL, 0, NULL, 0},
+                {"seed", required_argument, NULL, 's'},
+                {"block", required_argument, NULL, 'b'},
+                {"pause", required_argument, NULL, 'p'},
+                {"inflight", required_argument, NULL, 'i'},
+                {"reopen", no_argument, NULL, 'r'},
+                {"sync", no_argument, NULL, 'y'},
+                {NULL, 0, NULL, 0},
         };
         int option;
 
@@ -252,6 +265,9 @@ static void parse_arguments(Writer *writer, int argc, char *argv[])
                         break;
                 case 'r':
                         writer->reopen = true;
+                        break;
+                case 'y':
+                        writer->sync = true;
                         break;
                 default:
                         exit(STATUS_ERROR);
