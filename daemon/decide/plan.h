@@ -63,5 +63,5 @@ uint64_t plan_bytes_per_run(bool rotational);
 #define PLAN_REGION_BYTES (UINT64_C(64) << 20)
 /* A commit costs 25 to 50 us a run under the file's locks: 2,000 runs stay near 100 ms. */
 #define PLAN_REGION_RUNS  2000
-/* Longest region that is moved in slices, where nobody waits for it as a whole. */
+/* Longest region that is moved in slices, where the budget is lifted. */
 #define PLAN_SLICED_BYTES (UINT64_C(256) << 20)

@@ -314,6 +314,8 @@ RelocationOptions volume_relocation_options(const FsVolume *fs, const VolumeConf
                                 .unshare = config->shared_extents,
                         },
                 .reserve_bytes = amount_of(config->free_space_reserve, fs->facts.total_bytes),
+                /* Whoever lifts the budget waits for the result, and for nothing in between. */
+                .max_sliced_bytes = no_budget ? PLAN_SLICED_BYTES : 0,
                 .max_rate = max_rate,
                 .max_bytes = BYTES_INFINITY,
         };

@@ -15,6 +15,19 @@
 /* A whole-file engine needs the whole map at once: 160 MB of memory for the worst file. */
 #define WHOLE_FILE_EXTENTS_MAX 4000000
 
+void assess_widen(const FsVolume *volume, int root_fd, const Engine *engine, uint64_t max_sliced_bytes,
+                  PlanLimits *limits)
+{
+        uint64_t free_bytes;
+
+        if (!engine->by_slices)
+                return;
+        limits->max_region_runs = UINT32_MAX;
+        if (fs_volume_free_bytes(volume, root_fd, &free_bytes) >= 0)
+                limits->max_region_bytes =
+                        u64_max(limits->max_region_bytes, u64_min(max_sliced_bytes, free_bytes / 8));
+}
+
 /* Everything that is allocated, for an engine that can only move all of it. */
 static uint64_t map_bytes(const ExtentMap *map)
 {

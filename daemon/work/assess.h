@@ -8,6 +8,7 @@
 #include "decide/plan.h"
 #include "decide/policy.h"
 #include "facts/file_facts.h"
+#include "fs/engine.h"
 #include "fs/volume.h"
 
 typedef struct Assessment {
@@ -20,6 +21,11 @@ typedef struct Assessment {
 /* Positive results. */
 #define ASSESS_OPTIMAL 1 /* the plan is empty */
 #define ASSESS_SKIP    2 /* policy or safety forbids it */
+
+/* A region that is moved in slices holds no lock for longer when it is longer, and lies in fewer pieces; but all of it is reserved, and the
+ * volume is held for all of it: at most max_sliced_bytes, and no more than an eighth of the free space. Workers only. */
+void assess_widen(const FsVolume *volume, int root_fd, const Engine *engine, uint64_t max_sliced_bytes,
+                  PlanLimits *limits);
 
 /* limits: block_bytes and unit_bytes are set from the volume and the file. may_flush: dirty data without a place on the
  * volume is written back first, so that it can be planned for. Returns 0 with a plan that moves something, ASSESS_*, or

@@ -282,21 +282,6 @@ static RelocationStep relocation_finish_next(Relocation *relocation)
         return RELOCATION_AGAIN;
 }
 
-/* A region that is moved in slices holds no lock for longer when it is longer, and lies in fewer pieces; but all of it is reserved, and
- * waited for by whoever keeps to a rate. */
-static void relocation_widen(Relocation *relocation, const Engine *engine)
-{
-        uint64_t free_bytes;
-
-        if (!engine->by_slices)
-                return;
-        relocation->limits.max_region_runs = UINT32_MAX;
-        if (relocation->options->max_rate == BYTES_INFINITY &&
-            fs_volume_free_bytes(relocation->volume, relocation->root_fd, &free_bytes) >= 0)
-                relocation->limits.max_region_bytes = u64_max(relocation->options->limits.max_region_bytes,
-                                                              u64_min(PLAN_SLICED_BYTES, free_bytes / 8));
-}
-
 /* STAGE_LOOK */
 static RelocationStep relocation_look(Relocation *relocation)
 {
@@ -313,7 +298,8 @@ static RelocationStep relocation_look(Relocation *relocation)
         if (!relocation_enter(relocation, &step))
                 return step;
         relocation->limits.whole_file = planned_for->whole_file;
-        relocation_widen(relocation, planned_for);
+        assess_widen(relocation->volume, relocation->root_fd, planned_for,
+                     relocation->options->max_sliced_bytes, &relocation->limits);
         relocation->policy.engine_keeps_privileges = planned_for->keeps_privileges;
         said = assess_file(relocation->volume, relocation->root_fd, relocation->candidate->id,
                            &relocation->limits, &relocation->policy, !relocation->options->dry_run,
@@ -338,7 +324,7 @@ static RelocationStep relocation_look(Relocation *relocation)
         if (!relocation_prove_engine(relocation, &step))
                 return step;
         relocation_let_go(relocation);
-        /* Another engine than the geometry promised: it may want another plan. */
+        /* Another engine than was promised may want another plan. */
         relocation->stage = planned_for == relocation->volume->engine ? STAGE_OPEN : STAGE_LOOK;
         return RELOCATION_AGAIN;
 }

@@ -21,11 +21,12 @@
 
 typedef struct RelocationOptions {
         Policy policy;
-        PlanLimits limits;      /* block_bytes, unit_bytes and whole_file are set by the relocation */
-        uint64_t reserve_bytes; /* free space that must stay */
-        uint64_t max_rate;      /* bytes a second or BYTES_INFINITY: waits between regions */
-        uint64_t max_bytes;     /* most bytes that may be moved of this file; BYTES_INFINITY: all */
-        bool dry_run;           /* assess only: nothing is opened for writing */
+        PlanLimits limits;         /* block_bytes, unit_bytes and whole_file are set by the relocation */
+        uint64_t reserve_bytes;    /* free space that must stay */
+        uint64_t max_rate;         /* bytes a second or BYTES_INFINITY: waits between regions */
+        uint64_t max_sliced_bytes; /* longest region of an engine that moves in slices; 0: as limits say */
+        uint64_t max_bytes;        /* most bytes that may be moved of this file; BYTES_INFINITY: all */
+        bool dry_run;              /* assess only: nothing is opened for writing */
         const atomic_bool *cancel;
 } RelocationOptions;
 
