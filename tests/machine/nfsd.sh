@@ -7,7 +7,7 @@
 # $RACE_SECONDS: how long the clients write.
 # KERNELS: 6.12
 # SAMPLE: no
-# LIMIT: 1500
+# LIMIT: 2400
 
 . "$(dirname "$0")/../lib/machine.sh"
 machine_begin "$@"
