@@ -42,8 +42,9 @@ for option in --once --all --dry-run --json --no-budget --check-config --config 
 done
 "$DEFRAGD" --version | grep -Eq '^defragd [0-9]+\.[0-9]+' || fail "--version"
 
-# A path like an option.
+# A path like an option. What lies below $SCRATCH itself may be on a file system that can be worked on, which is not to be.
 mkdir "$SCRATCH/odd"
+mount -t tmpfs none "$SCRATCH/odd"
 touch "$SCRATCH/odd/--json"
 (cd "$SCRATCH/odd" && defrag 2 --json -- --json && expect_outcome "$SCRATCH/odd/--json" skipped)
 

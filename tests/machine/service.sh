@@ -44,6 +44,12 @@ for name in state journal; do
         mkfs.ext4 -q "$image"
         disks+=("$image")
 done
+for name in ext4 btrfs; do
+        image=$SCRATCH/$name.image
+        truncate --size 512M "$image"
+        image_format "$name" "$image"
+        disks+=("$image")
+done
 
 machine_boot "$KERNEL" "${disks[@]}"
 booted=${EPOCHREALTIME/./}
@@ -147,15 +153,19 @@ in_service()
                 "$1" "$pid" "${@:2}"
 }
 
-[[ ! $(in_service "$group" find /dev -type b) ]] || fail "it sees block devices"
-# It is its control group that forbids what its name space would not.
+# It is its control group that forbids what its name space would not: disks are for reading, other devices not even for that.
 others=/sys/fs/cgroup/system.slice/machine-agent.service
-read -r major minor < <(in_machine stat --format='%Hr %Lr' /dev/vdd)
-in_service "$others" mknod /tmp/disk b "$major" "$minor"
-in_service "$others" head -c 512 /tmp/disk >"$OUT" || fail "nobody can read it"
-in_service "$group" head -c 512 /tmp/disk >"$OUT" 2>"$ERR" && fail "it reads block devices"
+in_service "$group" head -c 512 /dev/vdd >"$OUT" || fail "it cannot read disks, as an inventory of ext4 does"
+# shellcheck disable=SC2016  # the machine's shell
+in_service "$others" bash -c 'exec 3<>/dev/vdd' || fail "nobody can write to it"
+# shellcheck disable=SC2016  # the machine's shell
+in_service "$group" bash -c 'exec 3<>/dev/vdd' 2>"$ERR" && fail "it can write to disks"
 grep -q 'Operation not permitted' "$ERR" || fail "$(cat "$ERR")"
-in_service "$group" rm /tmp/disk
+in_service "$others" mknod /tmp/log c 1 11
+in_service "$others" head -c 1 /tmp/log >"$OUT" || fail "nobody can read it"
+in_service "$group" head -c 1 /tmp/log >"$OUT" 2>"$ERR" && fail "it reads other devices"
+grep -q 'Operation not permitted' "$ERR" || fail "$(cat "$ERR")"
+in_service "$group" rm /tmp/log
 in_service "$group" touch /etc/defragd/new 2>"$ERR" && fail "it can write to /etc"
 grep -q 'Read-only' "$ERR" || fail "$(cat "$ERR")"
 
@@ -231,6 +241,42 @@ same volume
 in_machine systemctl stop "$SERVICE"
 [[ $(property Result) == success ]] || fail "$(property Result): $(journal --lines=20)"
 in_machine umount /srv/volume /srv/other /srv/limited
+
+# --- the other file systems, in the same sandbox ---
+
+# shellcheck disable=SC2016  # the machine's shell
+in_machine bash -euc '
+        mkdir /srv/ext4 /srv/btrfs
+        mount /dev/vdi /srv/ext4
+        mount /dev/vdj /srv/btrfs
+        # The inventory has to find these.
+        fragment --files=2 --size=4M --piece=256K --name=before /srv/ext4
+        fragment --files=2 --size=4M --piece=256K --name=before /srv/btrfs
+        printf "%s\n" "[Policy]" Enabled=no SolidState=yes MinFileSize=4K SettleSec="$1" "[Budget]" OnBattery=yes DailyWrites=infinity \
+                "[Volume /srv/ext4]" Enabled=yes "[Volume /srv/btrfs]" Enabled=yes >/etc/defragd/defragd.conf
+' - "${SETTLE}s"
+for name in ext4 btrfs; do
+        in_machine filestate "/srv/$name" >"$SCRATCH/state-$name"
+done
+in_machine systemctl start "$SERVICE" || fail "does not start: $(journal --lines=30)"
+pid=$(property MainPID)
+expect 15 moved 4
+same ext4 btrfs
+pause
+for name in ext4 btrfs; do
+        fragment_on "$name" 2 late
+done
+go_on
+expect $((SETTLE + 15)) moved 8
+same ext4 btrfs
+in_machine journalctl --sync
+for name in ext4 btrfs; do
+        [[ $(journal --output=json MESSAGE_ID="$FILE_MOVED" DEFRAGD_VOLUME="/srv/$name" | jq --raw-output .DEFRAGD_ENGINE | sort | uniq --count | xargs) == \
+                "4 $(ENGINE=$name engine_name)" ]] || fail "records: $(journal --lines=30)"
+done
+in_machine systemctl stop "$SERVICE"
+[[ $(property Result) == success ]] || fail "$(property Result): $(journal --lines=20)"
+in_machine umount /srv/ext4 /srv/btrfs
 echo "tested in $(elapsed_msec "$booted") ms"
 machine_end
 
@@ -239,3 +285,5 @@ for image in "${disks[@]:0:3}"; do
         [[ $ENGINE == plain ]] || exchange-bit off "$image"
         xfs_repair -n "$image" >"$SCRATCH/repair" 2>&1 || fail "xfs_repair -n complains: $(tail -n 40 "$SCRATCH/repair")"
 done
+image_check ext4 "$SCRATCH/ext4.image"
+image_check btrfs "$SCRATCH/btrfs.image"
