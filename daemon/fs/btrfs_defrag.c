@@ -335,27 +335,6 @@ static int defrag_sample(EngineJob *job)
         return ENGINE_DONE;
 }
 
-/* The fewest runs that can come of it: the kernel moves what is written and has a neighbour, and nothing over a hole or a preallocated place.
- * (Measured: of single extents between holes none was moved, of preallocated ones none either.) */
-static uint32_t fewest_runs(const ExtentMap *map)
-{
-        uint64_t end = 0, expected = 0;
-        bool was_written = false;
-        uint32_t n_runs = 0;
-
-        for (size_t i = 0; i < map->n_extents; i++) {
-                const Extent *extent = &map->extents[i];
-                const bool goes_on = i > 0 && extent->logical == end && !extent->unwritten && was_written;
-
-                if (!goes_on && (i == 0 || extent->physical != expected))
-                        n_runs++;
-                was_written = !extent->unwritten;
-                end = extent->logical + extent->length;
-                expected = extent->physical + extent->length;
-        }
-        return n_runs;
-}
-
 /* The same on a file system that does not tell: an unnamed file of that size is allocated, and given back. Regions that follow each other
  * then come to lie apart, because what was given back is free only after a commit. */
 static int free_runs_probe(EngineJob *job, uint64_t *ret)
@@ -400,7 +379,7 @@ static int check_free_runs(EngineJob *job, uint32_t fewest)
 /* Nothing can be reserved: the kernel takes space when it writes. What can be known before is whether there is enough. */
 static int defrag_reserve(EngineJob *job)
 {
-        const uint32_t fewest = fewest_runs(&job->map);
+        const uint32_t fewest = btrfs_fewest_runs(&job->map, SLICE_BYTES);
         uint64_t free_bytes;
         int r;
 

@@ -5,6 +5,11 @@
 
 #include <stdint.h>
 
+#include "facts/extent_map.h"
+
 /* Has the kernel write [offset, end) of a file anew, in one piece if there is room, and waits until that is on the disk. Returns 0 or
  * -errno. */
 int btrfs_defrag_range(int fd, uint64_t offset, uint64_t end);
+
+/* The fewest runs that a region can come to lie in that is handed over in slices of at least so many bytes, each ending with an extent. Pure. */
+uint32_t btrfs_fewest_runs(const ExtentMap *map, uint64_t slice_bytes);

@@ -162,8 +162,8 @@ in_service "$others" bash -c 'exec 3<>/dev/vdd' || fail "nobody can write to it"
 in_service "$group" bash -c 'exec 3<>/dev/vdd' 2>"$ERR" && fail "it can write to disks"
 grep -q 'Operation not permitted' "$ERR" || fail "$(cat "$ERR")"
 in_service "$others" mknod /tmp/log c 1 11
-in_service "$others" head -c 1 /tmp/log >"$OUT" || fail "nobody can read it"
-in_service "$group" head -c 1 /tmp/log >"$OUT" 2>"$ERR" && fail "it reads other devices"
+in_service "$others" bash -c 'exec 3</tmp/log' || fail "nobody can read it"
+in_service "$group" bash -c 'exec 3</tmp/log' 2>"$ERR" && fail "it reads other devices"
 grep -q 'Operation not permitted' "$ERR" || fail "$(cat "$ERR")"
 in_service "$group" rm /tmp/log
 in_service "$group" touch /etc/defragd/new 2>"$ERR" && fail "it can write to /etc"
