@@ -10,7 +10,7 @@ ROOTS=$(realpath --canonicalize-missing "$TESTS/../build/roots")
 
 # What boots, also as a machine with modules and devices of its own, and the libraries of defragd. xfsprogs is left out: it would bring Python along, and a volume can as well be
 # made outside.
-ROOT_PACKAGES=(systemd systemd-sysv udev kmod dbus mount
+ROOT_PACKAGES=(systemd systemd-sysv udev kmod dbus mount e2fsprogs
         libcap-ng0 libinih1 libjson-c5 libmount1 libsystemd0 liburing2 libxxhash0)
 
 # Prints the first place that apt has for the release of this machine: its address, the release and where it is configured.

@@ -261,14 +261,17 @@ done
 in_machine systemctl start "$SERVICE" || fail "does not start: $(journal --lines=30)"
 pid=$(property MainPID)
 expect 15 moved 4
-same ext4 btrfs
+same ext4
+# The kernel goes through a file by 256 KiB, as these pieces are, and leaves the last one where it is.
+MOST_RUNS=2 same btrfs
 pause
 for name in ext4 btrfs; do
         fragment_on "$name" 2 late
 done
 go_on
 expect $((SETTLE + 15)) moved 8
-same ext4 btrfs
+same ext4
+MOST_RUNS=2 same btrfs
 in_machine journalctl --sync
 for name in ext4 btrfs; do
         [[ $(journal --output=json MESSAGE_ID="$FILE_MOVED" DEFRAGD_VOLUME="/srv/$name" | jq --raw-output .DEFRAGD_ENGINE | sort | uniq --count | xargs) == \
