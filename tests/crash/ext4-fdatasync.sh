@@ -4,6 +4,7 @@
 # that an fdatasync has to wait for: without our own commit of the journal the write is on the disk, in the new place, and after the
 # crash the file has the old one.
 # LIMIT: 60
+# KERNEL: shut down requested|Aborting journal
 # ENGINES: ext4 ext4-1k
 # MUTANTS: DURABLE_MOVE:ext4
 

@@ -49,7 +49,10 @@ if [[ $ENGINE == plain ]]; then
         # It would turn what is preallocated into data.
         n_moved=$((N_STATIC - N_SPARSE))
 fi
-image_make "$BUILD/mutants" "$RAM/mutants" 64M
+mkdir "$RAM/mutants.tree"
+cp --recursive "$BUILD"/mutants/{DURABLE_DONOR,REVERSE_MAP,KEEPS_UNWRITTEN} "$RAM/mutants.tree"
+image_make "$RAM/mutants.tree" "$RAM/mutants" 32M
+rm --recursive "$RAM/mutants.tree"
 
 machine_boot "$KERNEL" "${disks[@]}" "$RAM/mutants"
 devices=(/dev/vd{d..z})
