@@ -3,6 +3,7 @@
 # e4defrag moves a file; its owner overwrites some of it and calls fdatasync(2), which returns 0; the power goes before the journal
 # commits by itself. What was promised must be there afterwards.
 # LIMIT: 120
+# KERNEL: shut down requested|Aborting journal
 # ENGINES: no
 
 . "$(dirname "$0")/../../lib/upstream.sh"
