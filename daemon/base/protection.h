@@ -134,9 +134,6 @@
 #ifndef DEFRAGD_WITHOUT_EXCLUSIVE_OPERATION
 #define DEFRAGD_WITHOUT_EXCLUSIVE_OPERATION 0 /* balance, replace and their like are waited for */
 #endif
-#ifndef DEFRAGD_WITHOUT_IN_FLIGHT
-#define DEFRAGD_WITHOUT_IN_FLIGHT 0 /* what was handed to write-back is on the disk before more is */
-#endif
 #ifndef DEFRAGD_WITHOUT_NOT_CACHED
 #define DEFRAGD_WITHOUT_NOT_CACHED 0 /* what was not in the page cache is not there afterwards */
 #endif

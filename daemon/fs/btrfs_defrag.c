@@ -409,9 +409,9 @@ int btrfs_defrag_range(int fd, uint64_t offset, uint64_t end)
 
         if (ioctl(fd, BTRFS_IOC_DEFRAG_RANGE, &range) < 0)
                 return -errno;
-        if (PROTECTED_BY(IN_FLIGHT) && sync_file_range(fd, (off_t)offset, (off_t)(end - offset),
-                                                       SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-                                                               SYNC_FILE_RANGE_WAIT_AFTER) < 0)
+        if (sync_file_range(fd, (off_t)offset, (off_t)(end - offset),
+                            SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                                    SYNC_FILE_RANGE_WAIT_AFTER) < 0)
                 return -errno;
         return 0;
 }

@@ -44,8 +44,8 @@ volume()
         volume_check "$name"
 }
 
-volume no-journal crash-unsafe defaults -O ^has_journal
 volume no-barriers crash-unsafe nobarrier
+volume no-journal crash-unsafe defaults -O ^has_journal
 volume async-commit crash-unsafe data=writeback,journal_checksum,journal_async_commit
 volume fast-commit crash-unsafe defaults -O fast_commit
 volume data-journal journalled-data data=journal

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* FILE_SYSTEMS: btrfs */
-/* MUTANTS: CLONED_MEANWHILE:btrfs IN_FLIGHT:btrfs NOT_CACHED:btrfs */
+/* MUTANTS: CLONED_MEANWHILE:btrfs NOT_CACHED:btrfs */
 
 /* A region that is handed to the kernel slice by slice.
  *
