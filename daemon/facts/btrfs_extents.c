@@ -61,6 +61,8 @@ static void references_merge(References *references)
 {
         size_t n = 0;
 
+        if (references->n == 0)
+                return;
         qsort(references->list, references->n, sizeof(*references->list), by_address);
         for (size_t i = 0; i < references->n; i++) {
                 if (n > 0 && references->list[n - 1].physical == references->list[i].physical)
