@@ -90,7 +90,8 @@
 #define DEFRAGD_WITHOUT_JOURNAL 0 /* ext4 only where a crash finds each block in one place or the other */
 #endif
 #ifndef DEFRAGD_WITHOUT_DURABLE_MOVE
-#define DEFRAGD_WITHOUT_DURABLE_MOVE 0 /* what MOVE_EXT did is in the journal before anybody can open the file */
+#define DEFRAGD_WITHOUT_DURABLE_MOVE                                                                        \
+        0 /* what MOVE_EXT did is in the journal before anybody can open the file */
 #endif
 #ifndef DEFRAGD_WITHOUT_PRIVILEGED
 #define DEFRAGD_WITHOUT_PRIVILEGED 0 /* setuid and capabilities: not where they would be stripped */
@@ -129,7 +130,8 @@
 #define DEFRAGD_WITHOUT_COMPRESSION 0 /* what is not compressed is not moved where it would be */
 #endif
 #ifndef DEFRAGD_WITHOUT_WHOLE_EXTENTS
-#define DEFRAGD_WITHOUT_WHOLE_EXTENTS 0 /* what moving takes is given back: no part of an extent is moved alone */
+#define DEFRAGD_WITHOUT_WHOLE_EXTENTS                                                                       \
+        0 /* what moving takes is given back: no part of an extent is moved alone */
 #endif
 #ifndef DEFRAGD_WITHOUT_EXCLUSIVE_OPERATION
 #define DEFRAGD_WITHOUT_EXCLUSIVE_OPERATION 0 /* balance, replace and their like are waited for */

@@ -20,6 +20,7 @@
 #include "facts/btrfs_inodes.h"
 #include "facts/btrfs_tree.h"
 #include "facts/file_system.h"
+#include "facts/sysfs.h"
 
 /* A handle as name_to_handle_at(2) gives it for a file of a btrfs (fs/btrfs/export.h): enough to find it through any mount. */
 typedef struct __attribute__((packed)) BtrfsHandle {
@@ -186,22 +187,6 @@ static void sysfs_path(const uint8_t uuid[static 16], const char *name, char ret
         (void)snprintf(ret + n, SYSFS_PATH_MAX - (size_t)n, "/%s", name);
 }
 
-/* The first line of a small file of sysfs. Returns 0 or -errno. */
-static int line_read(int dir_fd, const char *path, char *ret, size_t room)
-{
-        _cleanup_close_ int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC);
-        ssize_t n;
-
-        if (fd < 0)
-                return -errno;
-        n = read(fd, ret, room - 1);
-        if (n < 0)
-                return -errno;
-        ret[n] = '\0';
-        ret[strcspn(ret, "\n")] = '\0';
-        return 0;
-}
-
 /* Balance, replace, resize, adding and removing of devices, activation of swap; a paused balance does not count. While a balance
  * runs, all that it may move looks shared. */
 static int btrfs_is_exclusive(const FsFacts *facts)
@@ -210,7 +195,7 @@ static int btrfs_is_exclusive(const FsFacts *facts)
         int r;
 
         sysfs_path(facts->uuid, "exclusive_operation", path);
-        r = line_read(AT_FDCWD, path, what, sizeof(what));
+        r = sysfs_line_read(AT_FDCWD, path, what, sizeof(what));
         /* Before Linux 5.11 nobody tells. */
         if (r < 0)
                 return r == -ENOENT ? 0 : r;
@@ -235,18 +220,15 @@ int btrfs_devices_read(int fs_fd, dev_t *ret, size_t max)
         if (!dir)
                 return -errno;
         while (n < max && (entry = readdir(dir))) {
-                char name[NAME_MAX + 8], line[32];
-                unsigned major, minor;
+                char name[NAME_MAX + 8];
 
                 if (entry->d_name[0] == '.')
                         continue;
                 (void)snprintf(name, sizeof(name), "%s/dev", entry->d_name);
-                r = line_read(dirfd(dir), name, line, sizeof(line));
+                r = sysfs_device_read(dirfd(dir), name, &ret[n]);
                 if (r < 0)
                         return r;
-                if (sscanf(line, "%u:%u", &major, &minor) != 2)
-                        return -EIO;
-                ret[n++] = makedev(major, minor);
+                n++;
         }
         return (int)n;
 }

@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "facts/disks.h"
+#include "facts/sysfs.h"
 
 /* Deeper than anybody stacks. */
 #define DEPTH_MAX 16
@@ -59,36 +60,29 @@ static int note_seen(Roots *roots, dev_t device)
         return 1;
 }
 
-/* "8:16" in a file of the directory. Returns 0 or -errno. */
-static int device_read(int dir_fd, const char *name, dev_t *ret)
+/* Is it the member that the mount table names? By number, or by name where there is no node to ask. */
+static bool is_source(const char *source, const char *name, dev_t member)
 {
-        _cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
-        unsigned major_number, minor_number;
-        char line[32];
-        ssize_t n;
+        const char *last = strrchr(source, '/');
+        struct stat status;
 
-        if (fd < 0)
-                return -errno;
-        n = read(fd, line, sizeof(line) - 1);
-        if (n < 0)
-                return -errno;
-        line[n] = '\0';
-        if (sscanf(line, "%u:%u", &major_number, &minor_number) != 2)
-                return -EBADMSG;
-        *ret = makedev(major_number, minor_number);
-        return 0;
+        if (stat(source, &status) == 0 && S_ISBLK(status.st_mode))
+                return status.st_rdev == member;
+        return strcmp(last ? last + 1 : source, name) == 0;
 }
 
-/* The devices in slaves/: members of an md, what a mapping lies on. Returns how many there were, or -errno. */
-static int add_members(Roots *roots, int dir_fd, unsigned depth)
+/* The devices that a directory of sysfs has as links. source: whether it is among them goes to *ret_found; NULL: not asked. Returns how many
+ * there were, or -errno. */
+static int add_members(Roots *roots, int dir_fd, const char *path, unsigned depth, const char *source,
+                       bool *ret_found)
 {
         _cleanup_closedir_ DIR *members = NULL;
         struct dirent *entry;
         int fd, r, n = 0;
 
-        fd = openat(dir_fd, "slaves", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
-                return errno == ENOENT ? 0 : -errno;
+                return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
         members = fdopendir(fd);
         if (!members) {
                 r = -errno;
@@ -96,20 +90,22 @@ static int add_members(Roots *roots, int dir_fd, unsigned depth)
                 return r;
         }
         while (errno = 0, (entry = readdir(members))) {
-                _cleanup_free_ char *path = NULL;
+                _cleanup_free_ char *number = NULL;
                 dev_t member;
 
                 if (entry->d_name[0] == '.')
                         continue;
-                if (asprintf(&path, "%s/dev", entry->d_name) < 0) {
-                        path = NULL;
+                if (asprintf(&number, "%s/dev", entry->d_name) < 0) {
+                        number = NULL;
                         return -ENOMEM;
                 }
-                r = device_read(dirfd(members), path, &member);
+                r = sysfs_device_read(dirfd(members), number, &member);
                 if (r >= 0)
-                        r = add_device(roots, member, depth + 1);
+                        r = add_device(roots, member, depth);
                 if (r < 0)
                         return r;
+                if (source && is_source(source, entry->d_name, member))
+                        *ret_found = true;
                 n++;
         }
         return errno != 0 ? -errno : n;
@@ -164,7 +160,7 @@ static int directory_open(const char *sysfs, dev_t *device)
                 return errno == ENOENT ? -ENODEV : -errno;
         if (faccessat(fd, "partition", F_OK, 0) < 0)
                 return TAKE_FD(fd);
-        r = device_read(fd, "../dev", device);
+        r = sysfs_device_read(fd, "../dev", device);
         if (r < 0)
                 return r;
         r = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -181,66 +177,13 @@ static int add_device(Roots *roots, dev_t device, unsigned depth)
         r = note_seen(roots, device);
         if (r <= 0)
                 return r;
-        n = dir_fd < 0 || depth >= DEPTH_MAX ? 0 : add_members(roots, dir_fd, depth);
+        n = dir_fd < 0 || depth >= DEPTH_MAX ? 0
+                                             : add_members(roots, dir_fd, "slaves", depth + 1, NULL, NULL);
         if (n == 0 && dir_fd >= 0 && depth < DEPTH_MAX)
                 n = add_file(roots, dir_fd, depth);
         if (n == 0)
                 add_root(roots, device);
         return n < 0 ? n : 0;
-}
-
-/* Is it the member that the mount table names? By number, or by name where there is no node to ask. */
-static bool is_source(const char *source, const char *name, dev_t member)
-{
-        const char *last = strrchr(source, '/');
-        struct stat status;
-
-        if (stat(source, &status) == 0 && S_ISBLK(status.st_mode))
-                return status.st_rdev == member;
-        return strcmp(last ? last + 1 : source, name) == 0;
-}
-
-/* The devices of one pool, if source is among them. Returns 1, 0 when it is not, -errno. */
-static int add_pool(Roots *roots, int pools_fd, const char *uuid, const char *source)
-{
-        _cleanup_closedir_ DIR *members = NULL;
-        _cleanup_free_ char *path = NULL;
-        struct dirent *entry;
-        bool found = false;
-        int fd, r;
-
-        if (asprintf(&path, "%s/devices", uuid) < 0) {
-                path = NULL;
-                return -ENOMEM;
-        }
-        fd = openat(pools_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        /* "features" is no pool. */
-        if (fd < 0)
-                return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
-        members = fdopendir(fd);
-        if (!members) {
-                r = -errno;
-                (void)fd_close(fd);
-                return r;
-        }
-        while (errno = 0, (entry = readdir(members))) {
-                _cleanup_free_ char *number = NULL;
-                dev_t member;
-
-                if (entry->d_name[0] == '.')
-                        continue;
-                if (asprintf(&number, "%s/dev", entry->d_name) < 0) {
-                        number = NULL;
-                        return -ENOMEM;
-                }
-                r = device_read(dirfd(members), number, &member);
-                if (r >= 0)
-                        r = add_device(roots, member, 1);
-                if (r < 0)
-                        return r;
-                found |= is_source(source, entry->d_name, member);
-        }
-        return errno != 0 ? -errno : found;
 }
 
 /* btrfs lists its pools by UUID. Returns 0 or -errno; -ENODEV when source is in none. */
@@ -259,10 +202,18 @@ static int find_pool(Roots *roots, const char *source)
         if (!pools)
                 return errno == ENOENT ? -ENODEV : -errno;
         while (errno = 0, (entry = readdir(pools))) {
+                _cleanup_free_ char *devices = NULL;
+                bool found = false;
+
                 if (entry->d_name[0] == '.')
                         continue;
-                r = add_pool(roots, dirfd(pools), entry->d_name, source);
-                if (r != 0)
+                if (asprintf(&devices, "%s/devices", entry->d_name) < 0) {
+                        devices = NULL;
+                        return -ENOMEM;
+                }
+                /* "features" is no pool, and has none. */
+                r = add_members(roots, dirfd(pools), devices, 1, source, &found);
+                if (r < 0 || found)
                         return r < 0 ? r : 0;
                 roots->n_disks = roots->n_seen = 0;
         }

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/number.h"
 #include "facts/disks.h"
+#include "facts/sysfs.h"
 
 /* Block devices whose other end is a network, by the start of their kernel name. */
 static const char *const network_names[] = {"nbd", "rbd", "drbd", "etherd!"};
@@ -22,25 +23,14 @@ static const char *const network_names[] = {"nbd", "rbd", "drbd", "etherd!"};
  * bus. */
 static const char *const network_paths[] = {"/session", "/nvme-fabrics/"};
 
-/* First line of a file in the directory; "" where the kernel has no such file. */
+/* "" where the kernel has no such file. */
 static int line_read(int dir_fd, const char *name, char *ret, size_t room)
 {
-        _cleanup_close_ int fd = -EBADF;
-        ssize_t n;
+        int r = sysfs_line_read(dir_fd, name, ret, room);
 
-        fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
-        if (fd < 0) {
-                if (errno != ENOENT)
-                        return -errno;
+        if (r == -ENOENT)
                 ret[0] = '\0';
-                return 0;
-        }
-        n = read(fd, ret, room - 1);
-        if (n < 0)
-                return -errno;
-        ret[n] = '\0';
-        ret[strcspn(ret, "\n")] = '\0';
-        return 0;
+        return r == -ENOENT ? 0 : r;
 }
 
 /* A number that is 0 or something else; missing stands in where there is none. */

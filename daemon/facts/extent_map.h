@@ -23,7 +23,7 @@ typedef struct Extent {
 typedef struct ExtentMap {
         Extent *extents; /* owned */
         size_t n_extents;
-        bool complete;    /* false: the file goes on behind the last extent, max_extents was reached, or the answer did not go forward */
+        bool complete; /* false: the file goes on behind the last extent, max_extents was reached, or the answer did not go forward */
         bool any_encoded; /* compressed or encrypted: such extents are unplaced and stay so */
 } ExtentMap;
 

@@ -17,12 +17,7 @@
 #include "fs/btrfs_defrag.h"
 #include "fs/donor.h"
 #include "fs/driver.h"
-
-/* As for XFS (fs/xfs_probe.c): ten ticks of the slowest kernel where changes within one tick get distinct stamps, two hundred where they do
- * not. */
-#define GUARD_DISTINCT_NSEC (100 * NSEC_PER_MSEC)
-#define GUARD_COARSE_NSEC   (2 * NSEC_PER_SEC)
-#define STAMP_TRIES         64
+#include "fs/scratch.h"
 
 /* The scratch file, in blocks: data in as many runs as blocks, a hole, a preallocated place. */
 #define DATA_BLOCKS 8
@@ -145,29 +140,6 @@ static int layout_read(int fd, Layout *ret)
         return 0;
 }
 
-static int stamps_are_distinct(int fd, uint8_t *block, size_t n_bytes)
-{
-        FileFacts before, after;
-        int r;
-
-        r = file_facts_read(fd, &before);
-        if (r < 0)
-                return r;
-        after = before;
-        for (unsigned i = 0; i < STAMP_TRIES; i++) {
-                r = block_write(fd, block, n_bytes, 0);
-                if (r < 0)
-                        return r;
-                r = file_facts_refresh(fd, &after);
-                if (r < 0)
-                        return r;
-                if (file_stamp_equal(before.ctime, after.ctime))
-                        return 0;
-                before = after;
-        }
-        return 1;
-}
-
 /* The range must lie in fewer runs afterwards, hold what it held, have its hole and its preallocated place, and the stamps that it had.
  * Returns 1, 0, -errno. */
 static int defrag_answers(int fd, uint8_t *block, size_t n_bytes)
@@ -224,7 +196,7 @@ static int btrfs_probe(FsVolume *volume, int root_fd, const FileId *parents, siz
         const size_t n_bytes = volume->facts.block_bytes;
         _cleanup_close_ int fd = -EBADF;
         _cleanup_free_ uint8_t *block = NULL;
-        int r, distinct;
+        int r;
 
         /* The alignment of direct I/O. */
         block = aligned_alloc(n_bytes, n_bytes);
@@ -233,9 +205,10 @@ static int btrfs_probe(FsVolume *volume, int root_fd, const FileId *parents, siz
         fd = donor_create(volume, root_fd, parents, n_parents);
         if (fd < 0)
                 return fd;
-        distinct = stamps_are_distinct(fd, block, n_bytes);
-        if (distinct < 0)
-                return distinct;
+        memset(block, 'a', n_bytes);
+        r = scratch_judge_stamps(volume, fd, fd, block, n_bytes);
+        if (r < 0)
+                return r;
         r = scratch_fill(fd, block, n_bytes);
         if (r < 0)
                 return r;
@@ -246,8 +219,6 @@ static int btrfs_probe(FsVolume *volume, int root_fd, const FileId *parents, siz
         if (r <= 0)
                 return r;
         volume->keeps_unwritten = true;
-        volume->has_distinct_stamps = distinct > 0;
-        volume->guard_nsec = distinct > 0 ? GUARD_DISTINCT_NSEC : GUARD_COARSE_NSEC;
         volume->engine = &engine_btrfs_defrag;
         return 1;
 }

@@ -117,10 +117,10 @@ static int move_sample(EngineJob *job)
         if (r != 0 && PROTECTED_BY(LEASE))
                 return target_verdict_of_lease(job, r);
         r = sample_quiet(job);
-        (void)lease_release(job->target_fd);
+        /* From a process that stands still the kernel takes it: then stamps tell nothing of who writes. */
+        job->was_quiet = lease_release(job->target_fd) == 0;
         if (r != ENGINE_DONE)
                 return r;
-        job->was_quiet = true;
         job->clock_offset_nsec = clock_offset_nsec();
 
         /* Dirty pages would be in the way of the move. */
@@ -292,17 +292,12 @@ static int slice_move(EngineJob *job, const Slice *slice)
 /* Why did the kernel refuse? Often it is the first thing that it noticed of a change. */
 static int move_refused(EngineJob *job, int error)
 {
-        FileFacts now = job->sampled;
         int r;
 
         if (error == -EBUSY)
                 return target_verdict(job, ENGINE_BUSY, BUSY_OPEN);
-        r = file_facts_refresh(job->target_fd, &now);
-        if (r < 0)
-                return r;
-        if (!file_facts_same(&job->sampled, &now))
-                return target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN);
-        return target_verdict_of_error(job, error);
+        r = target_check_unchanged(job);
+        return r != ENGINE_DONE ? r : target_verdict_of_error(job, error);
 }
 
 static uint64_t slice_adapt(uint64_t slice_bytes, uint64_t n_bytes, uint64_t call_usec, uint64_t hold_usec)
@@ -320,16 +315,13 @@ static uint64_t slice_adapt(uint64_t slice_bytes, uint64_t n_bytes, uint64_t cal
 /* The caller holds the lease. Returns 0 with the slice on stable storage, a verdict, -errno. */
 static int slice_commit(EngineJob *job, const Slice *slice, Progress *progress)
 {
-        FileFacts now = job->sampled;
         uint64_t begun_usec, moved_usec, durable_usec;
         int moved, durable, r;
 
         /* Somebody was here since the sample and may come again: he has precedence, and the plan is old. */
-        r = file_facts_refresh(job->target_fd, &now);
-        if (r < 0)
+        r = target_check_unchanged(job);
+        if (r != ENGINE_DONE)
                 return r;
-        if (!file_facts_same(&job->sampled, &now))
-                return target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN);
         begun_usec = clock_monotonic_usec();
         moved = slice_move(job, slice);
         moved_usec = clock_monotonic_usec();

@@ -11,15 +11,9 @@
 #include "base/cleanup.h"
 #include "base/number.h"
 #include "base/protection.h"
-#include "fs/donor.h"
 #include "fs/driver.h"
 #include "fs/ext4_extents.h"
-#include "fs/lease.h"
-
-/* As fs/xfs_probe.c has it: ten ticks of the slowest kernel where stamps are distinct within one, else two hundred. */
-#define GUARD_DISTINCT_NSEC (100 * NSEC_PER_MSEC)
-#define GUARD_COARSE_NSEC   (2 * NSEC_PER_SEC)
-#define STAMP_TRIES         64
+#include "fs/scratch.h"
 
 /* The scratch file: a piece of data, one that is preallocated, one hole, and again data, each of so many bytes: a whole page of any
  * machine. */
@@ -30,19 +24,6 @@
 typedef enum Piece { DATA, UNWRITTEN, HOLE } Piece;
 static const Piece pieces[N_PIECES] = {DATA, UNWRITTEN, HOLE, DATA};
 
-typedef struct Scratch {
-        int named_fd;  /* as it was made */
-        int target_fd; /* the same file, opened by its identity */
-        int donor_fd;
-} Scratch;
-
-static void scratch_done(Scratch *scratch)
-{
-        scratch->named_fd = fd_close(scratch->named_fd);
-        scratch->target_fd = fd_close(scratch->target_fd);
-        scratch->donor_fd = fd_close(scratch->donor_fd);
-}
-
 /* Different in each piece. */
 static void pattern_fill(char *piece, size_t i)
 {
@@ -50,14 +31,10 @@ static void pattern_fill(char *piece, size_t i)
 }
 
 /* Allocates all but the hole; with data in it, unless it is the donor. */
-static int scratch_fill(int fd, bool with_data)
+static int scratch_fill(int fd, bool is_target)
 {
         char piece[PIECE_BYTES];
-        const int flags = fcntl(fd, F_GETFL);
 
-        /* It is opened for direct I/O, which this buffer is not aligned for. */
-        if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_DIRECT) < 0)
-                return -errno;
         if (ftruncate(fd, (off_t)SCRATCH_BYTES) < 0)
                 return -errno;
         for (size_t i = 0; i < N_PIECES; i++) {
@@ -65,7 +42,7 @@ static int scratch_fill(int fd, bool with_data)
                         continue;
                 if (fallocate(fd, 0, (off_t)(i * PIECE_BYTES), (off_t)PIECE_BYTES) < 0)
                         return -errno;
-                if (pieces[i] == UNWRITTEN || !with_data)
+                if (pieces[i] == UNWRITTEN || !is_target)
                         continue;
                 pattern_fill(piece, i);
                 if (pwrite(fd, piece, PIECE_BYTES, (off_t)(i * PIECE_BYTES)) != (ssize_t)PIECE_BYTES)
@@ -115,78 +92,6 @@ static bool scratch_lies_at(const ExtentMap *now, const ExtentMap *places)
                         return false;
         }
         return true;
-}
-
-static int scratch_make(const FsVolume *volume, int root_fd, const FileId *parents, size_t n_parents,
-                        Scratch *ret)
-{
-        _cleanup_(scratch_done) Scratch scratch = {-EBADF, -EBADF, -EBADF};
-        FileId id;
-        int r;
-
-        r = scratch.named_fd = donor_create(volume, root_fd, parents, n_parents);
-        if (r < 0)
-                return r;
-        r = scratch.donor_fd = donor_create(volume, root_fd, parents, n_parents);
-        if (r < 0)
-                return r;
-        r = scratch_fill(scratch.named_fd, true);
-        if (r < 0)
-                return r;
-        r = scratch_fill(scratch.donor_fd, false);
-        if (r < 0)
-                return r;
-        r = file_id_from_name(scratch.named_fd, "", &id);
-        if (r < 0)
-                return r;
-        r = scratch.target_fd = fs_volume_inode_open(volume, root_fd, id, O_RDWR | O_NONBLOCK);
-        if (r < 0)
-                return r;
-        *ret = scratch;
-        scratch = (Scratch){-EBADF, -EBADF, -EBADF};
-        return 0;
-}
-
-/* Do changes in quick succession get distinct stamps when somebody looks in between? Returns 1, 0 or -errno. */
-static int stamps_are_distinct(const Scratch *scratch)
-{
-        FileFacts before, after;
-        int r;
-
-        r = file_facts_read(scratch->target_fd, &before);
-        if (r < 0)
-                return r;
-        after = before;
-        for (unsigned i = 0; i < STAMP_TRIES; i++) {
-                if (pwrite(scratch->named_fd, "a", 1, 0) != 1)
-                        return -EIO;
-                r = file_facts_refresh(scratch->target_fd, &after);
-                if (r < 0)
-                        return r;
-                if (file_stamp_equal(before.ctime, after.ctime))
-                        return 0;
-                before = after;
-        }
-        return 1;
-}
-
-/* A lease must be refused while a second descriptor is open, and granted when it is gone. Ends with target_fd as the only
- * descriptor. Returns 1, 0, -errno. */
-static int lease_answers(Scratch *scratch)
-{
-        int r;
-
-        r = lease_take_write(scratch->target_fd);
-        if (r == 0)
-                (void)lease_release(scratch->target_fd);
-        if (r != LEASE_REFUSED)
-                return r < 0 ? r : (r == LEASE_OFF ? -EOPNOTSUPP : 0);
-        scratch->named_fd = fd_close(scratch->named_fd);
-        r = lease_take_write(scratch->target_fd);
-        if (r != 0)
-                return r < 0 ? r : (r == LEASE_OFF ? -EOPNOTSUPP : 0);
-        (void)lease_release(scratch->target_fd);
-        return 1;
 }
 
 /* The target lies where the donor did, and nothing else is different. Returns 1, 0, -errno. */
@@ -240,24 +145,22 @@ static int move_answers(const FsVolume *volume, const Scratch *scratch)
 
 static int ext4_probe(FsVolume *volume, int root_fd, const FileId *parents, size_t n_parents)
 {
-        _cleanup_(scratch_done) Scratch scratch = {-EBADF, -EBADF, -EBADF};
-        int r, distinct;
+        _cleanup_(scratch_done) Scratch scratch = SCRATCH_NONE;
+        int r;
 
-        r = scratch_make(volume, root_fd, parents, n_parents, &scratch);
+        r = scratch_make(volume, root_fd, parents, n_parents, scratch_fill, &scratch);
         if (r < 0)
                 return r;
-        distinct = stamps_are_distinct(&scratch);
-        if (distinct < 0)
-                return distinct;
-        r = lease_answers(&scratch);
+        r = scratch_judge_stamps(volume, scratch.named_fd, scratch.target_fd, "a", 1);
+        if (r < 0)
+                return r;
+        r = scratch_lease_answers(&scratch);
         if (r <= 0)
                 return r;
         r = move_answers(volume, &scratch);
         if (r <= 0)
                 return r;
         volume->keeps_unwritten = true;
-        volume->has_distinct_stamps = distinct > 0;
-        volume->guard_nsec = distinct > 0 ? GUARD_DISTINCT_NSEC : GUARD_COARSE_NSEC;
         volume->engine = &engine_ext4_move;
         return 1;
 }

@@ -130,6 +130,17 @@ bool target_is_as_planned(const EngineJob *job)
         return bytes >= job->region.bytes && extent_map_runs(&job->map) >= job->region.n_runs;
 }
 
+int target_check_unchanged(EngineJob *job)
+{
+        FileFacts now = job->sampled;
+        int r = file_facts_refresh(job->target_fd, &now);
+
+        if (r < 0)
+                return r;
+        return file_facts_same(&job->sampled, &now) ? ENGINE_DONE
+                                                    : target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN);
+}
+
 /* How long the donor is: to the end of the region or to EOF, whichever comes first. */
 uint64_t target_donor_size(const EngineJob *job)
 {

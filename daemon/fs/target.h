@@ -34,5 +34,8 @@ bool target_shares_more_than_planned(const EngineJob *job, const ExtentMap *map)
 /* Makes the donor and allocates what job->map has, shift bytes further to the front, if there is room and something to gain. */
 int target_reserve(EngineJob *job, uint64_t shift);
 
+/* Is the target still as it was sampled, as far as stamps tell? ENGINE_DONE, ENGINE_CHANGED or -errno. */
+int target_check_unchanged(EngineJob *job);
+
 /* How long the donor is, then. */
 uint64_t target_donor_size(const EngineJob *job);

@@ -174,16 +174,13 @@ int user_copy_verify(EngineJob *job)
  * of a change (a range that now lies behind EOF, say). */
 static int commit_refused(EngineJob *job, int error)
 {
-        FileFacts now = job->sampled;
         int r;
 
         if (error == -EBUSY)
                 return target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN);
-        r = file_facts_refresh(job->target_fd, &now);
-        if (r < 0)
+        r = target_check_unchanged(job);
+        if (r != ENGINE_DONE)
                 return r;
-        if (!file_facts_same(&job->sampled, &now))
-                return target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN);
         /* SWAPEXT, when one of the two inodes cannot hold the other's fork beside its own attributes. */
         if (error == -EINVAL && job->limits->whole_file)
                 return target_verdict(job, ENGINE_SKIP, SKIP_INODE_FORMAT);

@@ -14,46 +14,19 @@
 #include "base/cleanup.h"
 #include "base/number.h"
 #include "base/protection.h"
-#include "fs/donor.h"
 #include "fs/driver.h"
-#include "fs/lease.h"
+#include "fs/scratch.h"
 #include "fs/xfs_commit.h"
-
-/* The guard with stamps that are distinct within a tick: ten ticks of the slowest kernel (100 Hz). */
-#define GUARD_DISTINCT_NSEC (100 * NSEC_PER_MSEC)
-/* Without: two hundred of its ticks. Far more than a late timer tick could make up for, and nobody waits for it: the
- * settle time of a file is longer. */
-#define GUARD_COARSE_NSEC   (2 * NSEC_PER_SEC)
-
-/* Changes in a row whose stamps must all differ. They take some microseconds each, well within one tick. */
-#define STAMP_TRIES 64
 
 /* Of data; as much again is preallocated behind it. */
 #define SCRATCH_BYTES ((size_t)(16 * KIB))
 
-typedef struct Scratch {
-        int named_fd;  /* an ordinary descriptor: writes through it move the stamps */
-        int target_fd; /* the same file, opened by its identity */
-        int donor_fd;
-} Scratch;
-
-static void scratch_done(Scratch *scratch)
-{
-        scratch->named_fd = fd_close(scratch->named_fd);
-        scratch->target_fd = fd_close(scratch->target_fd);
-        scratch->donor_fd = fd_close(scratch->donor_fd);
-}
-
-static int scratch_fill(int fd, char letter)
+/* 'T' in the target, 'D' in the donor. */
+static int scratch_fill(int fd, bool is_target)
 {
         char content[SCRATCH_BYTES];
-        int flags;
 
-        memset(content, letter, sizeof(content));
-        /* The donor is opened for direct I/O, which this buffer is not aligned for. */
-        flags = fcntl(fd, F_GETFL);
-        if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_DIRECT) < 0)
-                return -errno;
+        memset(content, is_target ? 'T' : 'D', sizeof(content));
         if (pwrite(fd, content, sizeof(content), 0) != (ssize_t)sizeof(content))
                 return -EIO;
         if (fallocate(fd, 0, (off_t)SCRATCH_BYTES, (off_t)SCRATCH_BYTES) < 0)
@@ -89,79 +62,6 @@ static int scratch_keeps_unwritten(int fd)
                 if (map.extents[i].unwritten)
                         n_bytes += map.extents[i].length;
         return n_bytes == SCRATCH_BYTES;
-}
-
-static int scratch_make(const FsVolume *volume, int root_fd, const FileId *parents, size_t n_parents,
-                        Scratch *ret)
-{
-        _cleanup_(scratch_done) Scratch scratch = {-EBADF, -EBADF, -EBADF};
-        FileId id;
-        int r;
-
-        r = scratch.named_fd = donor_create(volume, root_fd, parents, n_parents);
-        if (r < 0)
-                return r;
-        r = scratch.donor_fd = donor_create(volume, root_fd, parents, n_parents);
-        if (r < 0)
-                return r;
-        r = scratch_fill(scratch.named_fd, 'T');
-        if (r < 0)
-                return r;
-        r = scratch_fill(scratch.donor_fd, 'D');
-        if (r < 0)
-                return r;
-        r = file_id_from_name(scratch.named_fd, "", &id);
-        if (r < 0)
-                return r;
-        r = scratch.target_fd = fs_volume_inode_open(volume, root_fd, id, O_RDWR | O_NONBLOCK);
-        if (r < 0)
-                return r;
-        *ret = scratch;
-        scratch = (Scratch){-EBADF, -EBADF, -EBADF};
-        return 0;
-}
-
-/* Do changes in quick succession get distinct stamps when somebody looks in between? Returns 1, 0 or -errno. */
-static int stamps_are_distinct(const Scratch *scratch)
-{
-        FileFacts before, after;
-        int r;
-
-        r = file_facts_read(scratch->target_fd, &before);
-        if (r < 0)
-                return r;
-        after = before;
-        for (unsigned i = 0; i < STAMP_TRIES; i++) {
-                if (pwrite(scratch->named_fd, "T", 1, 0) != 1)
-                        return -EIO;
-                r = file_facts_refresh(scratch->target_fd, &after);
-                if (r < 0)
-                        return r;
-                if (file_stamp_equal(before.ctime, after.ctime))
-                        return 0;
-                before = after;
-        }
-        return 1;
-}
-
-/* A lease must be refused while a second descriptor is open, and granted when it is gone. Ends with target_fd as the only
- * descriptor. Returns 1, 0, -errno. */
-static int lease_answers(Scratch *scratch)
-{
-        int r;
-
-        r = lease_take_write(scratch->target_fd);
-        if (r == 0)
-                (void)lease_release(scratch->target_fd);
-        if (r != LEASE_REFUSED)
-                return r < 0 ? r : (r == LEASE_OFF ? -EOPNOTSUPP : 0);
-        scratch->named_fd = fd_close(scratch->named_fd);
-        /* Whether leases are switched off is looked at only after whether somebody else has the file open. */
-        r = lease_take_write(scratch->target_fd);
-        if (r != 0)
-                return r < 0 ? r : (r == LEASE_OFF ? -EOPNOTSUPP : 0);
-        (void)lease_release(scratch->target_fd);
-        return 1;
 }
 
 /* The commit must exchange the contents, and must refuse when the file changed after the cookie. Returns 1, 0, -errno. */
@@ -216,16 +116,16 @@ static int commit_answers(const FsVolume *volume, int root_fd, const XfsCommit *
 static int engine_answers(FsVolume *volume, int root_fd, const FileId *parents, size_t n_parents,
                           const XfsCommit *commit)
 {
-        _cleanup_(scratch_done) Scratch scratch = {-EBADF, -EBADF, -EBADF};
-        int r, distinct, keeps;
+        _cleanup_(scratch_done) Scratch scratch = SCRATCH_NONE;
+        int r, keeps;
 
-        r = scratch_make(volume, root_fd, parents, n_parents, &scratch);
+        r = scratch_make(volume, root_fd, parents, n_parents, scratch_fill, &scratch);
         if (r < 0)
                 return r;
-        distinct = stamps_are_distinct(&scratch);
-        if (distinct < 0)
-                return distinct;
-        r = lease_answers(&scratch);
+        r = scratch_judge_stamps(volume, scratch.named_fd, scratch.target_fd, "T", 1);
+        if (r < 0)
+                return r;
+        r = scratch_lease_answers(&scratch);
         if (r <= 0)
                 return r;
         r = commit_answers(volume, root_fd, commit, &scratch);
@@ -235,8 +135,6 @@ static int engine_answers(FsVolume *volume, int root_fd, const FileId *parents, 
         if (keeps < 0)
                 return keeps;
         volume->keeps_unwritten = keeps > 0;
-        volume->has_distinct_stamps = distinct > 0;
-        volume->guard_nsec = distinct > 0 ? GUARD_DISTINCT_NSEC : GUARD_COARSE_NSEC;
         volume->engine = commit->engine;
         return 1;
 }

@@ -50,19 +50,6 @@ static void drop(const Subject *subject)
         must(fd >= 0 && fsync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0);
 }
 
-static uint64_t shared_bytes(const Subject *subject)
-{
-        _cleanup_(extent_map_done) ExtentMap map = {0};
-        _cleanup_close_ int fd = open(subject->path, O_RDONLY | O_NOATIME | O_CLOEXEC);
-        uint64_t n_bytes = 0;
-
-        must(fd >= 0 && extent_map_read(fd, 0, UINT64_MAX, true, EXTENT_MAP_MAX, &map) == 0);
-        for (size_t i = 0; i < map.n_extents; i++)
-                if (map.extents[i].shared)
-                        n_bytes += map.extents[i].length;
-        return n_bytes;
-}
-
 static void one_after_the_other(Arena *arena)
 {
         Subject *subject = subject_new(arena, "file", N_PIECES, PIECE_BYTES, 0);
@@ -116,9 +103,9 @@ static void cloned_after(Arena *arena, unsigned n_slices)
         clone_fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         must(fd >= 0 && clone_fd >= 0 && ioctl(clone_fd, FICLONE, fd) == 0);
         (void)move_expect(arena, &move, what, "changed:written moved");
-        if (shared_bytes(subject) != subject->bytes)
+        if (subject_shared_bytes(subject) != subject->bytes)
                 hazard_lost(arena, "%s: %llu of %zu bytes are still shared", what,
-                            (unsigned long long)shared_bytes(subject), subject->bytes);
+                            (unsigned long long)subject_shared_bytes(subject), subject->bytes);
         (void)subject_check(arena, subject, what);
         must(unlink(path) == 0);
         subject_free(subject);

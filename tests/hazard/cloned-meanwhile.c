@@ -28,19 +28,6 @@ static void clone_of(const Subject *subject, const char *path)
         must(fd >= 0 && clone_fd >= 0 && ioctl(clone_fd, FICLONE, fd) == 0);
 }
 
-static uint64_t shared_bytes(const Subject *subject)
-{
-        _cleanup_(extent_map_done) ExtentMap map = {0};
-        _cleanup_close_ int fd = open(subject->path, O_RDONLY | O_NOATIME | O_CLOEXEC);
-        uint64_t n_bytes = 0;
-
-        must(fd >= 0 && extent_map_read(fd, 0, UINT64_MAX, true, EXTENT_MAP_MAX, &map) == 0);
-        for (size_t i = 0; i < map.n_extents; i++)
-                if (map.extents[i].shared)
-                        n_bytes += map.extents[i].length;
-        return n_bytes;
-}
-
 /* Between the look and the sample: it is planned anew, and what it costs now is said before anything is moved. */
 static void before_the_sample(Arena *arena, const char *stage, bool unshare)
 {
@@ -63,7 +50,7 @@ static void before_the_sample(Arena *arena, const char *stage, bool unshare)
         (void)move_expect(arena, &move, what, unshare ? "moved" : "skipped:shared");
         if (!said)
                 hazard_wrong(arena, "%s: what it costs was not said", what);
-        if (!unshare && shared_bytes(subject) != subject->bytes)
+        if (!unshare && subject_shared_bytes(subject) != subject->bytes)
                 hazard_lost(arena, "%s: what was shared is not any more", what);
         (void)subject_check(arena, subject, what);
         must(unlink(path) == 0);
@@ -90,9 +77,9 @@ static void scenario(Arena *arena)
                 clone_of(subject, path);
                 if (move_expect(arena, &move, what, "changed:written moved"))
                         (void)subject_check(arena, subject, what);
-                if (shared_bytes(subject) != subject->bytes)
+                if (subject_shared_bytes(subject) != subject->bytes)
                         hazard_lost(arena, "%s: %zu of %zu bytes are still shared", what,
-                                    (size_t)shared_bytes(subject), subject->bytes);
+                                    (size_t)subject_shared_bytes(subject), subject->bytes);
                 must(unlink(path) == 0);
                 subject_free(subject);
         }

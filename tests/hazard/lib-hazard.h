@@ -95,6 +95,9 @@ bool subject_check(Arena *arena, const Subject *subject, const char *what);
 /* How many runs the file lies in now. */
 uint64_t subject_runs(const Subject *subject);
 
+/* How much of it other files have as well. */
+uint64_t subject_shared_bytes(const Subject *subject);
+
 /* Everything about a file but its content, asked for without moving atime. */
 typedef struct Metadata Metadata;
 Metadata *metadata_read(const char *path, bool with_map);

@@ -239,6 +239,19 @@ uint64_t subject_runs(const Subject *subject)
         return extent_map_runs(&map);
 }
 
+uint64_t subject_shared_bytes(const Subject *subject)
+{
+        _cleanup_(extent_map_done) ExtentMap map = {0};
+        _cleanup_close_ int fd = open(subject->path, O_RDONLY | O_NOATIME | O_CLOEXEC);
+        uint64_t n_bytes = 0;
+
+        must(fd >= 0 && extent_map_read(fd, 0, UINT64_MAX, true, EXTENT_MAP_MAX, &map) == 0);
+        for (size_t i = 0; i < map.n_extents; i++)
+                if (map.extents[i].shared)
+                        n_bytes += map.extents[i].length;
+        return n_bytes;
+}
+
 typedef struct Place {
         uint64_t from, to;
         bool unwritten;
