@@ -203,6 +203,8 @@ static int sample_facts(EngineJob *job)
                 was_kept = lease_release(job->target_fd) == 0;
         if (r < 0)
                 return r;
+        if (!has_lease && !job->policy->busy_files)
+                return target_verdict(job, ENGINE_BUSY, BUSY_OPEN);
         age = age_nsec(&job->sampled);
         job->was_quiet = has_lease && was_kept && age >= (int64_t)job->volume->guard_nsec;
         job->clock_offset_nsec = clock_offset_nsec();
@@ -305,7 +307,7 @@ static int defrag_sample(EngineJob *job)
         if (r != ENGINE_DONE)
                 return r;
         r = sample_facts(job);
-        if (r < 0)
+        if (r != ENGINE_DONE)
                 return r;
         why = policy_judge(job->policy, &job->sampled);
         if (why != REASON_NONE)
