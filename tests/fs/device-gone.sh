@@ -21,11 +21,15 @@ mkdir "$MNT"
 KIND[volume]=$ENGINE
 attach()
 {
+        local hold
+
         DEVICE[volume]=$(losetup --find --show "$image")
         device_is_ours "${DEVICE[volume]#/dev/}"
-        volume_mount volume
-        # It goes with the mount.
+        # It goes with the mount, or with this shell if it cannot be mounted.
+        exec {hold}<"${DEVICE[volume]}"
         losetup --detach "${DEVICE[volume]}"
+        volume_mount volume
+        exec {hold}<&-
 }
 attach
 fragment --files=8 --size=8M "$MNT"

@@ -19,8 +19,8 @@ defrag 0 --no-budget --json "$MNT"
 after=$(runs "$MNT"/file*)
 echo "$before -> $after extents"
 most=40
-# Groups of blocks, which no allocation goes over, are smaller than some of the files or not much larger.
-[[ $ENGINE != ext4-?k ]] || most=192
+# Groups of 1 KiB blocks have 8 MiB: a file of 16 is often in two of them.
+[[ $ENGINE != ext4-1k ]] || most=80
 ((after <= most)) || fail "$after extents are left"
 expect_same files
 [[ $(said '.moved, .failed' | paste -sd ' ') == "32 0" ]] || fail "summary: $(said .)"

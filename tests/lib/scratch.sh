@@ -186,6 +186,9 @@ volume_mount()
                 cat "$SCRATCH/mount.err" >&2
                 return 1
         fi
+        # The kernel reads the bitmaps of all groups in the background, within seconds of the mount; before that its allocator does not know where
+        # there is room. This reads them at once.
+        [[ $type != ext4 ]] || cat "/proc/fs/ext4/${DEVICE[$name]#/dev/}/mb_groups" >/dev/null
 }
 
 # An unmounted volume goes, its device and its space are given back.
