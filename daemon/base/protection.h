@@ -130,8 +130,7 @@
 #define DEFRAGD_WITHOUT_COMPRESSION 0 /* what is not compressed is not moved where it would be */
 #endif
 #ifndef DEFRAGD_WITHOUT_WHOLE_EXTENTS
-#define DEFRAGD_WITHOUT_WHOLE_EXTENTS                                                                       \
-        0 /* what moving takes is given back: no part of an extent is moved alone */
+#define DEFRAGD_WITHOUT_WHOLE_EXTENTS 0 /* what moving takes comes back: no part of an extent alone */
 #endif
 #ifndef DEFRAGD_WITHOUT_EXCLUSIVE_OPERATION
 #define DEFRAGD_WITHOUT_EXCLUSIVE_OPERATION 0 /* balance, replace and their like are waited for */
