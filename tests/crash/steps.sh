@@ -1,10 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # kill -9, and the file system shut down as if the power was cut, before every system call of a run and after the commit: then every
-# file is whole, in its old or in its new place, with all of its metadata; no donor is left; the volume is in order.
+# file is whole, in its old or in its new place, with all of its metadata; no donor is left; the volume is in order. btrfs cannot be shut
+# down: there what lies on the disk at that moment is mounted.
 # LIMIT: 200
 # WHOLE: 3600
-# KERNEL: shutdown|[Ss]hutting down|[Ss]hut down|Please unmount|log I/O error|I/O error|[Mm]etadata I/O
+# ENGINES: exchange plain ext4 btrfs
+# WHOLE_ENGINES: ext4-1k ext4-2k
+# KERNEL: shutdown|[Ss]hutting down|[Ss]hut down|Please unmount|log I/O error|I/O error|[Mm]etadata I/O|JBD2: |EXT4-fs error|Aborting journal
 
 . "$(dirname "$0")/../lib/inject.sh"
 test_begin "$@"
@@ -41,16 +44,25 @@ killed()
         look_closely
 }
 
-# stopped SHAPE flush|cut NAME:K [OPTION...]
+# stopped SHAPE flush|cut|clone NAME:K [OPTION...]
 stopped()
 {
+        local how=--stop=$2:$MNT
+
+        [[ $2 != clone ]] || how=--clone=$IMAGE:$CLONE
         file_take "$1"
-        injected --at="$3" --stop="$2:$MNT" "${@:4}"
+        injected --at="$3" "$how" "${@:4}"
         if [[ ! $HIT && $3 == io_uring_enter:* ]]; then
                 return 0
         fi
         [[ $status == 137 && " $* " == *" --kill "* ]] || ((status < 124)) || wrong "it did not take that"
-        volume_remount volume || wrong "the volume cannot be mounted any more"
+        if [[ $2 == clone ]]; then
+                clone_mount || wrong "what is on the disk cannot be mounted"
+                file_is_same
+                clone_umount
+        else
+                volume_remount volume || wrong "the volume cannot be mounted any more"
+        fi
         file_is_same
         [[ " $* " == *" --kill "* ]] || outcome_after_stop
         n_stops=$((n_stops + 1))
@@ -87,10 +99,11 @@ every_point()
         local point mode commit
         local -a modes=("${@:5}")
 
-        commit=$(commit_call):3 # two of the probe's come first
+        [[ $ENGINE != btrfs ]] || modes=(clone)
         file_take "$1"
         calls >"$SCRATCH/calls"
-        grep -q " ${commit/:/ }\$" "$SCRATCH/calls" || wrong "no commit: $(cat "$SCRATCH/calls")"
+        commit=$(commit_point <"$SCRATCH/calls")
+        [[ $commit ]] || wrong "no commit: $(cat "$SCRATCH/calls")"
         for point in $(sed -n "/ $2\$/,\$p" "$SCRATCH/calls" | points "$3"); do
                 killed "$1" "$point"
         done

@@ -5,6 +5,8 @@
 # about it is so.
 # LIMIT: 200
 # WHOLE: 3600
+# ENGINES: exchange plain ext4 btrfs
+# WHOLE_ENGINES: ext4-1k ext4-2k
 
 . "$(dirname "$0")/../lib/inject.sh"
 test_begin "$@"
@@ -16,6 +18,7 @@ faults_of()
         openat) echo EIO ENOSPC ENOMEM EMFILE EROFS EPERM ESTALE ;;
         ioctl-OPEN_BY_HANDLE) echo ESTALE EIO EAGAIN ETXTBSY ENOMEM EUCLEAN EROFS ;;
         ioctl-COMMIT_RANGE | ioctl-SWAPEXT) echo EIO lie after:EIO EBUSY ENOSPC EINVAL EPERM ENOMEM EUCLEAN EROFS ;;
+        ioctl-MOVE_EXT | ioctl-DEFRAG_RANGE) echo EIO lie after:EIO EBUSY ENOSPC EINVAL EPERM ENOMEM EUCLEAN EROFS EDQUOT EOPNOTSUPP EINTR ;;
         ioctl-START_COMMIT | ioctl-FSBULKSTAT_SINGLE) echo EIO EOPNOTSUPP ENOMEM lie ;;
         ioctl-FIEMAP) echo EIO EINTR ENOMEM EUCLEAN lie ;;
         ioctl-FSSETXATTR) echo EIO EPERM ENOSPC EROFS lie ;;
@@ -119,8 +122,9 @@ if [[ ! ${WHOLE:-} ]]; then
                 k=$(sed -n "s/^[0-9]* ${fault%:*} //p" "$SCRATCH/calls" | tail -n 1)
                 one_run whole "${fault%:*}:$k" "${fault#*:}"
         done
+        point=$(commit_point <"$SCRATCH/calls")
         for fault in lie after:EIO; do
-                one_run whole "$(commit_call):3" "$fault"
+                one_run whole "$point" "$fault"
         done
 fi
 nothing_is_left

@@ -10,13 +10,23 @@
 # What an engine calls its commit is known here and nowhere else.
 
 . "$(dirname "${BASH_SOURCE[0]}")/scratch.sh"
+. "$TESTS/lib/clones.sh"
 
 commit_call()
 {
         case $ENGINE in
         exchange) echo ioctl-COMMIT_RANGE ;;
         plain) echo ioctl-SWAPEXT ;;
+        ext4*) echo ioctl-MOVE_EXT ;;
+        btrfs) echo ioctl-DEFRAG_RANGE ;;
         esac
+}
+
+# commit_point < CALLS: the first of them that is about the file, as NAME:K; the probe has its own, before.
+commit_point()
+{
+        awk -v name="$(commit_call)" '$2 == "flock" && $3 == 2 { begun = 1 }
+                begun && $2 == name { print $2 ":" $3; exit }'
 }
 
 need_inject()
@@ -35,9 +45,14 @@ generation=0
 # files_make: a volume, and files of both shapes on it.
 files_make()
 {
-        need_command xfs_io xfs_repair
         need_inject
-        test_volume "${1:-512M}"
+        if [[ $ENGINE == btrfs ]]; then
+                # It moves nothing that is preallocated.
+                PATTERN[mixed]=${PATTERN[mixed]/u64K,/}
+                clones_make_volume "${1:-512M}"
+        else
+                test_volume "${1:-512M}"
+        fi
         files_renew
 }
 
@@ -46,7 +61,7 @@ files_renew()
 {
         local shape
 
-        rm -f "$MNT"/*
+        rm -f "$MNT"/*-*
         generation=$((generation + 1))
         for shape in whole mixed; do
                 fragment --files="$N_FILES" --size=$((500001)) --piece=8K --pattern="${PATTERN[$shape]}" \
@@ -54,7 +69,7 @@ files_renew()
                 FILES_LEFT[$shape]=$N_FILES
         done
         volume_remount volume
-        for FILE in "$MNT"/*; do
+        for FILE in "$MNT"/*-*; do
                 STATES[$FILE]=$(filestate "$FILE")
         done
         baseline_inodes=$(inodes_used)
@@ -86,7 +101,7 @@ file_is_same()
 # All files, also those of which nothing was wanted.
 files_are_same()
 {
-        for FILE in "$MNT"/*; do
+        for FILE in "$MNT"/*-*; do
                 file_is_same
         done
 }
@@ -116,13 +131,13 @@ nothing_is_left()
         ((bytes <= baseline_bytes + (1 << 20))) || fail "$((bytes - baseline_bytes)) bytes more are in use"
 }
 
-# xfs_repair has nothing to say; the volume is mounted again afterwards.
+# Nothing is wrong with it; it is mounted again afterwards.
 volume_is_whole()
 {
         local kind=${KIND[volume]}
 
         volume_check volume
-        [[ $kind == plain ]] || exchange-bit on "${DEVICE[volume]}"
+        [[ $kind != exchange ]] || exchange-bit on "${DEVICE[volume]}"
         KIND[volume]=$kind
         volume_mount volume
 }

@@ -8,8 +8,8 @@
 #         test_begin "$@"
 # and says in comments like "# LIMIT: 60" what tests/run has to know: seconds that it may take (60), "# KERNEL: PATTERN" for
 # messages of the kernel that it causes on purpose, "# MUTANTS: NAME NAME:ENGINE" for protections that it is the proof of: without one of
-# them it has to end with status 99, which only lost() gives, "# ENGINES: no" if it does not run once for each engine, or the engines that it does run for, "# ROOTS:
-# bookworm trixie" if it runs once for each of these systems instead (lib/roots.sh), "# ASAN: no" and "# TSAN: no" if it is not worth
+# them it has to end with status 99, which only lost() gives, "# ENGINES: no" if it does not run once for each engine, or the engines
+# that it does run for, "# WHOLE_ENGINES: NAME NAME" for more of them where it is asked for by name, "# ROOTS: bookworm trixie" if it runs once for each of these systems instead (lib/roots.sh), "# ASAN: no" and "# TSAN: no" if it is not worth
 # repeating with these sanitizers, "# WHOLE: 1800" for the limit of a test that was asked for by name where a run of all tests
 # has a sample of it ($WHOLE is set then). It can be run by itself, too. Status 77: skipped, the last line says why.
 #
@@ -68,7 +68,7 @@ test_variants()
         if [[ $roots ]]; then
                 echo "$roots"
         elif [[ $engines != no ]]; then
-                echo "${engines:-exchange plain}"
+                echo "${engines:-exchange plain} $(sed -n 's/^# WHOLE_ENGINES: //p' "$1")"
         fi
 }
 
@@ -152,25 +152,34 @@ image_format()
         esac
 }
 
-# volume_make NAME KIND [SIZE [MKFS_OPTION...]]: mounted at $SCRATCH/NAME; its device in DEVICE[NAME]. The kinds: exchange and
-# plain (XFS with and without the exchange-range feature), ext4, ext4-1k, ext4-2k (blocks of 4, 1 and 2 KiB), btrfs.
 declare -A DEVICE KIND HOLD
+
+# image_attach NAME IMAGE: its device in DEVICE[NAME]. It lives as long as this shell has it open or it is mounted, and the image as long as
+# the device: nothing to clean up.
+image_attach()
+{
+        local hold
+
+        DEVICE[$1]=$(losetup --find --show ${LOOP_DIRECT:+--direct-io=on} "$2")
+        device_is_ours "${DEVICE[$1]#/dev/}"
+        exec {hold}<"${DEVICE[$1]}"
+        HOLD[$1]=$hold
+        losetup --detach "${DEVICE[$1]}"
+}
+
+# volume_make NAME KIND [SIZE [MKFS_OPTION...]]: mounted at $SCRATCH/NAME; its device in DEVICE[NAME]. The kinds: exchange and
+# plain (XFS with and without the exchange-range feature), ext4, ext4-1k, ext4-2k (blocks of 4, 1 and 2 KiB), btrfs. Where $IMAGES names a
+# directory the image stays there, as NAME.image.
 volume_make()
 {
-        local name=$1 kind=$2 size=${3:-2G} image=$SCRATCH/$1.image hold
+        local name=$1 kind=$2 size=${3:-2G} image=${IMAGES:-$SCRATCH}/$1.image
 
         need_command losetup mount
         truncate --size "$size" "$image"
         image_format "$kind" "$image" "${@:4}"
-        DEVICE[$name]=$(losetup --find --show ${LOOP_DIRECT:+--direct-io=on} "$image")
         KIND[$name]=$kind
-        device_is_ours "${DEVICE[$name]#/dev/}"
-        # The device lives as long as this shell has it open or it is mounted, its image as long as the device:
-        # nothing to clean up.
-        exec {hold}<"${DEVICE[$name]}"
-        HOLD[$name]=$hold
-        losetup --detach "${DEVICE[$name]}"
-        rm "$image"
+        image_attach "$name" "$image"
+        [[ ${IMAGES:-} ]] || rm "$image"
         mkdir -p "$SCRATCH/$name"
         volume_mount "$name"
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/btrfs.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/fsmap.h>
@@ -67,6 +68,13 @@ static const Name ioctls[] = {
         {XFS_IOC_FSBULKSTAT_SINGLE, "FSBULKSTAT_SINGLE"}, {XFS_IOC_SWAPEXT, "SWAPEXT"},
         /* Not in all headers: struct xfs_commit_range. */
         {_IOR('X', 130, char[88]), "START_COMMIT"}, {_IOW('X', 131, char[88]), "COMMIT_RANGE"},
+        /* The same: ext4's struct move_extent. */
+        {_IOWR('f', 15, char[40]), "MOVE_EXT"},
+        {BTRFS_IOC_DEFRAG_RANGE, "DEFRAG_RANGE"}, {BTRFS_IOC_TREE_SEARCH, "TREE_SEARCH"},
+        {BTRFS_IOC_TREE_SEARCH_V2, "TREE_SEARCH_V2"}, {BTRFS_IOC_INO_LOOKUP, "INO_LOOKUP"},
+        {BTRFS_IOC_FS_INFO, "FS_INFO"}, {BTRFS_IOC_DEV_INFO, "DEV_INFO"}, {BTRFS_IOC_SPACE_INFO, "SPACE_INFO"},
+        {BTRFS_IOC_GET_FEATURES, "GET_FEATURES"}, {BTRFS_IOC_BALANCE_PROGRESS, "BALANCE_PROGRESS"},
+        {BTRFS_IOC_SYNC, "SYNC"},
 };
 
 static const Name fcntls[] = {

@@ -17,8 +17,10 @@
  *   --lie               it is not carried out and succeeds
  *   --half              half of a read or write is carried out
  *   --stop=MODE[:PATH]  the file system of PATH is shut down: "flush" with, "cut" without flushing its log
- *   --kill              SIGKILL, after the file system was shut down if that is asked for, too
- *   --after             kill and stop after the call instead of before it
+ *   --clone=IMAGE:COPY  COPY becomes what IMAGE is at that moment (FICLONE): of the image that a loop device is on what the device
+ *                       would be after a crash, with all that was written to it, flushed or not
+ *   --kill              SIGKILL, after stop and clone if they are asked for, too
+ *   --after             clone, kill and stop after the call instead of before it
  *
  * --report=FILE gets a line "N NAME K" for every call that counts: the N-th of all and the K-th of its name; "*" in front of it
  * where something happened. Status: that of COMMAND, 128 + N if signal N ended it; 77 where this machine cannot.
@@ -61,6 +63,7 @@ static int arg_errno;
 static uint32_t arg_down; /* 0: no shutdown */
 static FILE *report;
 static int down_fd = -1;
+static int image_fd = -1, copy_fd = -1;
 static pid_t leader;
 
 /* Threads whose next stop is the end of a call in which something has to happen. */
@@ -207,6 +210,8 @@ static void the_end(void)
         /* Fails on what is shut down already. */
         if (arg_down && ioctl(down_fd, IOC_GOINGDOWN, &arg_down) < 0 && errno != EIO)
                 die("GOINGDOWN");
+        if (copy_fd >= 0 && ioctl(copy_fd, FICLONE, image_fd) < 0)
+                die("FICLONE");
         if (arg_kill && kill(leader, SIGKILL) < 0 && errno != ESRCH)
                 die("kill");
 }
@@ -410,6 +415,21 @@ static void stop_parse(char *text)
                 die("%s", path);
 }
 
+static void clone_parse(char *text)
+{
+        char *colon = strchr(text, ':');
+
+        if (!colon)
+                die_plainly("clone what to where?");
+        *colon = '\0';
+        image_fd = open(text, O_RDONLY | O_CLOEXEC);
+        if (image_fd < 0)
+                die("%s", text);
+        copy_fd = open(colon + 1, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        if (copy_fd < 0)
+                die("%s", colon + 1);
+}
+
 int main(int argc, char *argv[])
 {
         enum {
@@ -422,6 +442,7 @@ int main(int argc, char *argv[])
                 LYING,
                 HALVED,
                 STOP,
+                CLONE,
                 KILL,
                 AFTER,
                 REPORT
@@ -436,6 +457,7 @@ int main(int argc, char *argv[])
                 {"lie", no_argument, NULL, LYING},
                 {"half", no_argument, NULL, HALVED},
                 {"stop", required_argument, NULL, STOP},
+                {"clone", required_argument, NULL, CLONE},
                 {"kill", no_argument, NULL, KILL},
                 {"after", no_argument, NULL, AFTER},
                 {"report", required_argument, NULL, REPORT},
@@ -473,6 +495,10 @@ int main(int argc, char *argv[])
                 case STOP:
                         arg_action = END;
                         stop_parse(optarg);
+                        break;
+                case CLONE:
+                        arg_action = END;
+                        clone_parse(optarg);
                         break;
                 case KILL:
                         arg_action = END;
