@@ -207,5 +207,6 @@ int mount_device(int fd, const struct stat *status, dev_t *ret)
                         return 0;
                 }
         }
-        return 0;
+        /* A table that was not read to its end says nothing of what is missing in it. */
+        return feof(table) ? 0 : -errno;
 }
