@@ -21,11 +21,11 @@ btrfs -q subvolume create "$MNT/@read-only"
 fragment --files=1 --size=4M --name=kept "$MNT/@read-only"
 btrfs -q property set "$MNT/@read-only" ro true
 volume_umount volume
-mkdir "$SCRATCH/root" "$SCRATCH/home" "$SCRATCH/kept"
-mount -o subvol=@ "${DEVICE[volume]}" "$SCRATCH/root"
+mkdir "$SCRATCH/whole" "$SCRATCH/home" "$SCRATCH/kept"
+mount -o subvol=@ "${DEVICE[volume]}" "$SCRATCH/whole"
 mount -o subvol=@home "${DEVICE[volume]}" "$SCRATCH/home"
 mount -o subvol=@read-only "${DEVICE[volume]}" "$SCRATCH/kept"
-remember files "$SCRATCH/root" "$SCRATCH/home" "$SCRATCH/kept"
+remember files "$SCRATCH/whole" "$SCRATCH/home" "$SCRATCH/kept"
 before=$(runs "$SCRATCH/kept/kept0000")
 
 # What it finds is every inode of every subvolume that can be written to, once, wherever an inventory is interrupted.
@@ -38,16 +38,16 @@ done | sort --unique | wc --lines >"$SCRATCH/there"
         fail "$(wc --lines <"$SCRATCH/all") inodes, not $(<"$SCRATCH/there")"
 part-btrfs inventory "$SCRATCH/home" --batch=1 | cmp - "$SCRATCH/all" || fail "an inventory in parts is another one"
 # Each through a mount of another subvolume.
-[[ $(part-btrfs path "$SCRATCH/home" "$SCRATCH/root/nested/directory/file0000") == @/nested/directory/file0000 ]] ||
+[[ $(part-btrfs path "$SCRATCH/home" "$SCRATCH/whole/nested/directory/file0000") == @/nested/directory/file0000 ]] ||
         fail "not the path from the top"
-cmp <(part-btrfs inode "$SCRATCH/home" "$SCRATCH/root/directory/file0000") \
-        <(grep "^$(part-btrfs inode "$SCRATCH/root" "$SCRATCH/root/directory/file0000" | cut --delimiter=' ' --fields=1,2) " \
+cmp <(part-btrfs inode "$SCRATCH/home" "$SCRATCH/whole/directory/file0000") \
+        <(grep "^$(part-btrfs inode "$SCRATCH/whole" "$SCRATCH/whole/directory/file0000" | cut --delimiter=' ' --fields=1,2) " \
                 "$SCRATCH/all") || fail "one inode is not what it was among all"
 
-part-btrfs lock "$SCRATCH/root" "$DEFRAGD --once --config=$CONFIG --json $SCRATCH/home/directory >$OUT || [ \$? = 75 ]"
+part-btrfs lock "$SCRATCH/whole" "$DEFRAGD --once --config=$CONFIG --json $SCRATCH/home/directory >$OUT || [ \$? = 75 ]"
 expect_outcome "$SCRATCH/home/directory/file0000" busy:locked
 
-defrag 0 --no-budget --json "$SCRATCH/home" "$SCRATCH/root"
+defrag 0 --no-budget --json "$SCRATCH/home" "$SCRATCH/whole"
 expect_same files
 for path in root/directory root/nested/directory home/directory; do
         echo "$path: $(runs "$SCRATCH/$path/file0000") runs"
@@ -57,5 +57,5 @@ done
 [[ $(runs "$SCRATCH/kept/kept0000") == "$before" ]] || lost "a read-only subvolume was written to"
 defrag 0 --no-budget --json "$SCRATCH/kept/kept0000"
 expect_outcome "$SCRATCH/kept/kept0000" skipped:read-only
-umount "$SCRATCH/root" "$SCRATCH/home" "$SCRATCH/kept"
+umount "$SCRATCH/whole" "$SCRATCH/home" "$SCRATCH/kept"
 volume_check volume

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A volume that is full, or nearly so: nothing is moved, nothing is lost, and it says so.
 # ASAN: no
-# ENGINES: exchange plain ext4
+# ENGINES: exchange ext4
+# WHOLE_ENGINES: plain
 # LIMIT: 60
 
 . "$(dirname "$0")/../lib/scratch.sh"

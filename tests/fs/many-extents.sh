@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A file of more than 100,000 extents.
-# ENGINES: exchange plain ext4 btrfs
+# ENGINES: exchange ext4
+# WHOLE_ENGINES: plain btrfs
 # LIMIT: 180
 # ASAN: no
 
