@@ -33,6 +33,7 @@
 #include "base/cleanup.h"
 #include "base/number.h"
 #include "base/units.h"
+#include "facts/mounts.h"
 #include "fs/engine.h"
 #include "fs/lease.h"
 #include "work/relocation.h"
@@ -205,7 +206,9 @@ static char *const *parse_arguments(Mover *mover, int argc, char *argv[])
                 {"linger", required_argument, NULL, 'l'},
                 {NULL, 0, NULL, 0},
         };
+        _cleanup_close_ int fd = -EBADF;
         struct stat status;
+        dev_t device;
         int option, r;
 
         while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0)
@@ -227,9 +230,14 @@ static char *const *parse_arguments(Mover *mover, int argc, char *argv[])
         if (optind + 2 > argc)
                 error(2, 0,
                       "usage: part-mover [--board=FILE] [--guard=USEC] [--linger=USEC] MOUNT DIRECTORY...");
-        if (stat(argv[optind], &status) < 0)
+        fd = open(argv[optind], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || fstat(fd, &status) < 0)
                 error(2, errno, "%s", argv[optind]);
-        r = fs_volume_init(&mover->volume, argv[optind], status.st_dev);
+        r = mount_device(fd, &status, &device);
+        if (r == 0)
+                r = fs_volume_init(&mover->volume, argv[optind], device);
+        if (r == 0 && mover->volume.facts.type->directory_path)
+                r = fs_volume_add_mount(&mover->volume, "/", argv[optind], true);
         if (r < 0)
                 error(2, -r, "%s", argv[optind]);
         return argv + optind + 1;

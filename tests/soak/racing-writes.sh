@@ -3,6 +3,8 @@
 # Files that are written, mapped, cut, cloned and renamed in all ways (exerciser), while an engine that never rests moves them
 # (part-mover): every byte is there, moves are accepted and refused, and the volume is in order.
 # LIMIT: 180
+# ENGINES: exchange plain ext4 btrfs
+# WHOLE_ENGINES: ext4-1k ext4-2k
 
 . "$(dirname "$0")/../lib/scratch.sh"
 test_begin "$@"
