@@ -157,21 +157,28 @@ static ssize_t read_anew(int fd, void *buffer, uint64_t n_bytes, uint64_t offset
         return n < 0 ? -errno : n;
 }
 
-/* The audit compares pieces of the region with what they were before: the first of each third. */
+/* The audit compares pieces of the region with what they were before: the first, one from the middle on, the last. */
 int progress_note_samples(const EngineJob *job, Progress *progress)
 {
         _cleanup_(progress_buffer_free) void *buffer = progress_buffer_new();
-        const uint64_t third = job->region.length / PROGRESS_SAMPLES_MAX;
-        Stretch stretch;
+        const uint64_t begin = job->region.offset, end = begin + job->region.length;
+        const uint64_t places[PROGRESS_SAMPLES_MAX] = {
+                begin,
+                begin + u64_align_down(job->region.length / 2, PROGRESS_PIECE_BYTES),
+                end - u64_min(PROGRESS_SAMPLE_BYTES, job->region.length),
+        };
+        uint64_t at = begin;
 
         if (!buffer)
                 return -ENOMEM;
-        for (uint64_t at = job->region.offset;
-             progress->n_samples < PROGRESS_SAMPLES_MAX && stretch_next(&job->map, at, UINT64_MAX, &stretch);
-             at = u64_max(at, job->region.offset + progress->n_samples * third)) {
-                const ssize_t n = read_anew(job->target_fd, buffer,
-                                            u64_min(PROGRESS_SAMPLE_BYTES, stretch.n_bytes), stretch.offset);
+        for (size_t i = 0; i < PROGRESS_SAMPLES_MAX; i++) {
+                Stretch stretch;
+                ssize_t n;
 
+                if (!stretch_next(&job->map, u64_max(at, places[i]), end, &stretch))
+                        break;
+                n = read_anew(job->target_fd, buffer, u64_min(PROGRESS_SAMPLE_BYTES, stretch.n_bytes),
+                              stretch.offset);
                 if (n <= 0)
                         return (int)n;
                 progress->samples[progress->n_samples++] = (ProgressSample){

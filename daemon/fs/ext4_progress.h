@@ -12,7 +12,7 @@
 #define PROGRESS_PIECE_BYTES (64 * KIB)
 #define PROGRESS_PIECES_MAX  1024
 
-/* Samples that the audit compares, one in each third of the region. */
+/* Samples that the audit compares: from the beginning, the middle and the end of the region. */
 #define PROGRESS_SAMPLES_MAX  3
 #define PROGRESS_SAMPLE_BYTES (128 * KIB)
 

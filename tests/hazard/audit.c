@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* MUTANTS: AUDIT */
+/* FILE_SYSTEMS: xfs ext4 */
+/* MUTANTS: AUDIT AUDIT:ext4 */
 /* LIMIT: 240 */
 
 /* What was committed is not what was promised, and what only looks like that.
@@ -42,8 +43,8 @@ static int device_open(const Arena *arena)
         char link[64], target[256], path[300];
         ssize_t n;
 
-        snprintf(link, sizeof(link), "/sys/dev/block/%u:%u", major(arena->volume.device),
-                 minor(arena->volume.device));
+        snprintf(link, sizeof(link), "/sys/dev/block/%u:%u", major(arena_disk(arena)),
+                 minor(arena_disk(arena)));
         n = readlink(link, target, sizeof(target) - 1);
         must(n > 0);
         target[n] = '\0';
@@ -313,7 +314,8 @@ static void scenario(Arena *arena)
                 foreign_deeds(arena, false, round, &tally);
         hazard_note(arena, "races: %u, of %u committed and %u refused", tally.n_raced, tally.n_committed,
                     tally.n_refused);
-        if (tally.n_committed < N_ROUNDS * N_FILES / 10)
+        /* On ext4 a slice has a lease: who wants to race with its commit waits. */
+        if (tally.n_committed < N_ROUNDS * N_FILES / 10 && !arena_is(arena, "ext4"))
                 hazard_wrong(arena, "only %u of %u raced commits came to a look", tally.n_committed,
                              N_ROUNDS * N_FILES);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* FILE_SYSTEMS: xfs btrfs */
 /* MUTANTS: CLONED_MEANWHILE */
 
 /* A clone of the file is made while it is copied.

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* FILE_SYSTEMS: xfs ext4 */
+/* WHOLE_FILE_SYSTEMS: btrfs */
 /* MUTANTS: LEASE */
 
 /* Direct I/O in flight.
@@ -168,13 +170,13 @@ static void case_run(Arena *arena, const Throttle *throttle, const char *stage, 
         throttle_lift(throttle);
         must(foreign_ask(&writer, 'w') == 'w');
         throttle_set(throttle);
-        (void)move_expect(arena, &move, "a direct write in flight", "busy:open");
+        (void)move_expect(arena, &move, "a direct write in flight", arena_outcomes(arena, "busy:open"));
         (void)foreign_end(&writer);
         (void)subject_check(arena, subject, "an acknowledged direct write");
 
         /* Once it has landed there is nothing in the way. */
         wait_until_let_go(subject->path);
-        (void)move_whole(arena, subject, "after the direct write", "moved");
+        (void)move_whole(arena, subject, "after the direct write", arena_outcomes(arena, "moved"));
         (void)subject_check(arena, subject, "after the direct write");
         subject_free(subject);
 }
@@ -182,7 +184,7 @@ static void case_run(Arena *arena, const Throttle *throttle, const char *stage, 
 static void scenario(Arena *arena)
 {
         Throttle throttle;
-        const char *why = uring_allowed() ? throttle_new(arena->volume.device, true, &throttle)
+        const char *why = uring_allowed() ? throttle_new(arena_disk(arena), true, &throttle)
                                           : "io_uring is switched off here";
 
         if (why) {

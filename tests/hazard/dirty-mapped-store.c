@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* FILE_SYSTEMS: xfs ext4 btrfs */
 
 /* Stores through a page that is mapped and already dirty.
  *

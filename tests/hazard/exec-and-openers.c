@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* FILE_SYSTEMS: xfs ext4 */
 /* ALONE: yes */
 
 /* Programs that open or run the file while it is being moved.

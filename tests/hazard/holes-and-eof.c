@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* FILE_SYSTEMS: xfs ext4 */
 /* MUTANTS: SAME_MAP UNWRITTEN */
 
 /* What a file means beyond its bytes: holes, preallocation inside and behind EOF, extent size hints, the rest of the last

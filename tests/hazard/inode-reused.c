@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* FILE_SYSTEMS: xfs ext4 */
 /* MUTANTS: GENERATION */
 
 /* The inode number of a file that is gone, given to another one.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* FILE_SYSTEMS: xfs ext4 */
 /* MUTANTS: NOTHING_HELD */
 
 /* Something happens to the whole volume between two steps, between every two: it is frozen and thawed, filled to the last block, made
@@ -35,8 +36,8 @@ static const char *const stages[] = {"open", "sample", "reserve", "copy", "verif
 /* What sysfs has of the device: "" for its directory, "/stat" for a file in it. */
 static void device_in_sysfs(const Arena *arena, const char *suffix, char ret[static 64])
 {
-        must(snprintf(ret, 64, "/sys/dev/block/%u:%u%s", major(arena->volume.device),
-                      minor(arena->volume.device), suffix) < 64);
+        must(snprintf(ret, 64, "/sys/dev/block/%u:%u%s", major(arena_disk(arena)), minor(arena_disk(arena)),
+                      suffix) < 64);
 }
 
 static void device_node(const Arena *arena, char ret[static 64])
@@ -210,7 +211,7 @@ static void unmounted(Arena *arena, Subject *subject, const char *stage)
         (void)move_expect(arena, &move, what, before_all ? "failed:ENODEV" : "moved");
         if (!device_is_free(arena))
                 hazard_lost(arena, "%s: the device is in use, though it is over", what);
-        must(mount(source, arena->volume.mount_path, "xfs", 0, "") == 0);
+        must(mount(source, arena->volume.mount_path, arena->volume.facts.type->name, 0, "") == 0);
         (void)subject_check(arena, subject, what);
 }
 

@@ -132,7 +132,7 @@ static void scenario(Arena *arena)
         Foreign foreign;
         Move move;
         Stopper context;
-        const char *why = uring_allowed() ? throttle_new(arena->volume.device, true, &throttle)
+        const char *why = uring_allowed() ? throttle_new(arena_disk(arena), true, &throttle)
                                           : "io_uring is switched off here";
 
         if (why) {

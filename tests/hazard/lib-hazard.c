@@ -237,6 +237,22 @@ static const char *engine_of(const char *directory, bool first)
         }
 }
 
+bool arena_is(const Arena *arena, const char *type)
+{
+        return strcmp(arena->volume.facts.type->name, type) == 0;
+}
+
+dev_t arena_disk(const Arena *arena)
+{
+        must(arena->volume.n_devices > 0);
+        return arena->volume.devices[0];
+}
+
+const char *arena_outcomes(const Arena *arena, const char *outcomes)
+{
+        return arena_is(arena, "btrfs") ? "moved optimal busy changed" : outcomes;
+}
+
 int hazard_main(int argc, char **argv, void (*scenario)(Arena *arena))
 {
         unsigned n_lost = 0, n_wrong = 0, n_shown = 0;

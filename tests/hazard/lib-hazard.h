@@ -6,9 +6,11 @@
  * Each drives the product's own relocation on a real file system and acts as somebody else between the steps. It is called with
  * mount points of fresh scratch volumes (lib/with-volumes) and runs its scenario on the engine of each: of XFS those of one with the
  * exchange feature and of one without. Programs that other file systems are good for, too, name them after "FILE_SYSTEMS:" in their
- * first comment ("xfs ext4 btrfs") and run once for each. Its exit status: 0 nothing was lost and the outcomes were right; 99 data was lost; 77 skipped, the last line
- * says why; 1 anything else. What a file means is data, too, and so is what its owner was promised. The first comment of a program that proves a protection names it after "MUTANTS:": built
- * without that protection it has to end with 99 (on XFS, or on ext4 where it is called NAME:ext4).
+ * first comment ("xfs ext4 btrfs"), or after "WHOLE_FILE_SYSTEMS:" if that is worth it only where the tests are asked for by name, and
+ * run once for each. Its exit status: 0 nothing was lost and the outcomes were right; 99 data was lost; 77 skipped, the last line
+ * says why; 1 anything else. What a file means is data, too, and so is what its owner was promised. The first comment of a
+ * program that proves a protection names it after "MUTANTS:": built without that protection it has to end with 99 (on XFS, or on ext4
+ * where it is called NAME:ext4).
  *
  * Everything here ends the program on trouble with the test itself, so that a scenario reads as a story. */
 
@@ -36,6 +38,14 @@ typedef struct Arena {
 
 /* Runs the scenario on all volumes and returns the exit status. */
 int hazard_main(int argc, char **argv, void (*scenario)(Arena *arena));
+
+/* Is the volume of this type, as the mount table calls it? */
+bool arena_is(const Arena *arena, const char *type);
+/* A block device that it lies on. */
+dev_t arena_disk(const Arena *arena);
+/* What a move may come to while somebody has the file: on btrfs, whose kernel copies under its own locks, it may also be
+ * done. */
+const char *arena_outcomes(const Arena *arena, const char *outcomes);
 
 /* Verdicts; each prints a line with the engine's name. */
 void hazard_lost(Arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));

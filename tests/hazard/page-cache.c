@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* FILE_SYSTEMS: xfs ext4 btrfs */
 /* MUTANTS: CACHE_REFILL */
 
 /* The page cache of a file that is in use between two moments of quiet.

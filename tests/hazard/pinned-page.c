@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* FILE_SYSTEMS: xfs ext4 btrfs */
 /* MUTANTS: LEASE COMMIT_LEASE */
 
 /* Pinned pages.
@@ -149,7 +150,7 @@ static void pinned_before(Arena *arena, const Throttle *throttle)
         throttle_lift(throttle);
         must(foreign_ask(&stage.foreign, 'w') == 'w');
         throttle_set(throttle);
-        stage_clear(arena, &stage, "a page pinned before the sample", "busy:open");
+        stage_clear(arena, &stage, "a page pinned before the sample", arena_outcomes(arena, "busy:open"));
 }
 
 /* Pinned before the sample, landed and let go of after the copy. */
@@ -163,7 +164,7 @@ static void pinned_until_copied(Arena *arena, const Throttle *throttle)
         throttle_lift(throttle);
         must(foreign_ask(&stage.foreign, 'w') == 'w');
         throttle_set(throttle);
-        stage_clear(arena, &stage, "a page pinned until after the copy", "busy:open");
+        stage_clear(arena, &stage, "a page pinned until after the copy", arena_outcomes(arena, "busy:open"));
 }
 
 /* Pinned between the last look at the stamps and the moment in which SWAPEXT gets the file's lock. */
@@ -175,7 +176,7 @@ static void pinned_meanwhile(Arena *arena, const Throttle *throttle)
         pthread_t thread;
         Stage stage;
 
-        must(!throttle_new(arena->volume.device, false, &slow_read));
+        must(!throttle_new(arena_disk(arena), false, &slow_read));
         stage_set(arena, throttle, &stage);
         move_end(&stage.move);
         reader_context = (Mapper){.throttle = &slow_read, .path = stage.subject->path};
@@ -199,13 +200,14 @@ static void pinned_meanwhile(Arena *arena, const Throttle *throttle)
         throttle_set(throttle);
         (void)foreign_end(&reader);
         /* The exchange engine takes no second lease; it reports what the kernel saw. */
-        stage_clear(arena, &stage, "a page pinned during the commit", "busy:open changed:written");
+        stage_clear(arena, &stage, "a page pinned during the commit",
+                    arena_outcomes(arena, "busy:open changed:written"));
 }
 
 static void scenario(Arena *arena)
 {
         Throttle throttle;
-        const char *why = uring_allowed() ? throttle_new(arena->volume.device, false, &throttle)
+        const char *why = uring_allowed() ? throttle_new(arena_disk(arena), false, &throttle)
                                           : "io_uring is switched off here";
 
         if (why) {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* FILE_SYSTEMS: xfs ext4 */
 /* MUTANTS: ONE_COOKIE */
 
 /* A cookie taken again after the copy.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* FILE_SYSTEMS: xfs ext4 */
 /* MUTANTS: SAME_TICK */
 
 /* The write within one clock tick.
