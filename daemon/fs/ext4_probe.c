@@ -158,7 +158,10 @@ static int ext4_probe(FsVolume *volume, int root_fd, const FileId *parents, size
         if (r <= 0)
                 return r;
         r = move_answers(volume, &scratch);
-        if (r <= 0)
+        /* What looks like a wrong answer may be a device that is dying: then say that. */
+        if (r == 0)
+                return fsync(scratch.target_fd) < 0 ? -errno : 0;
+        if (r < 0)
                 return r;
         volume->keeps_unwritten = true;
         volume->engine = &engine_ext4_move;

@@ -31,7 +31,7 @@ before=$(runs "$SCRATCH/kept/kept0000")
 # What it finds is every inode of every subvolume that can be written to, once, wherever an inventory is interrupted.
 part-btrfs inventory "$SCRATCH/home" >"$SCRATCH/all"
 # A subvolume's directory is seen in the one above, too.
-for subvolume in root home root/nested; do
+for subvolume in whole home whole/nested; do
         find "$SCRATCH/$subvolume" -xdev
 done | sort --unique | wc --lines >"$SCRATCH/there"
 [[ $(grep --count --invert-match '^5 ' "$SCRATCH/all") == "$(<"$SCRATCH/there")" ]] ||
