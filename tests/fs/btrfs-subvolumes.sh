@@ -49,7 +49,7 @@ expect_outcome "$SCRATCH/home/directory/file0000" busy:locked
 
 defrag 0 --no-budget --json "$SCRATCH/home" "$SCRATCH/whole"
 expect_same files
-for path in root/directory root/nested/directory home/directory; do
+for path in whole/directory whole/nested/directory home/directory; do
         echo "$path: $(runs "$SCRATCH/$path/file0000") runs"
         (($(runs "$SCRATCH/$path/file0000") <= 4)) || fail "$path was not found"
         expect_outcome "$SCRATCH/$path/file0000" moved
