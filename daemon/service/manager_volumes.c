@@ -354,11 +354,20 @@ void manager_on_added(Manager *manager, const Reply *reply)
                 manager_read_mounts(manager);
 }
 
+static bool has_device(const MountTable *table, size_t n_mounts, dev_t device)
+{
+        for (size_t i = 0; i < n_mounts; i++)
+                if (table->mounts[i].device == device)
+                        return true;
+        return false;
+}
+
+/* Also of those of which only a directory is mounted somewhere, and which are no volumes of ours for that. */
 static bool has_all_volumes_of(const MountTable *table, const MountTable *other)
 {
         for (size_t i = 0; i < other->n_mounts; i++)
                 if (file_system_find(other->mounts[i].type) &&
-                    !mount_table_find(table, other->mounts[i].device))
+                    !has_device(table, table->n_mounts, other->mounts[i].device))
                         return false;
         return true;
 }
@@ -380,14 +389,6 @@ static bool is_unchanged(const Manager *manager, const SharedTable *before, cons
                 return volume->verdict.reason != SKIP_DUPLICATE_UUID || !others_changed;
         return volume->state != SERVED_WATCHED || volume->watch_error != 0 ||
                is_marked(manager, volume->device);
-}
-
-static bool has_device(const MountTable *table, size_t n_mounts, dev_t device)
-{
-        for (size_t i = 0; i < n_mounts; i++)
-                if (table->mounts[i].device == device)
-                        return true;
-        return false;
 }
 
 /* Of each volume once, for as long as it is mounted. */

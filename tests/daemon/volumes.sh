@@ -49,7 +49,11 @@ service_config
 printf '[Volume %s]\nEnabled=yes\n[Volume %s]\nEnabled=yes\n' "$SCRATCH/other" "$SCRATCH/twin" >>"$CONFIG"
 service_start
 expect 11 status_is '^2 volumes watched, .*2 files moved'
-mkdir "$SCRATCH/twin"
+# Of another only a directory is mounted, as in a container.
+volume_make part ext4 64M
+mkdir "$SCRATCH/part/directory" "$SCRATCH/directory" "$SCRATCH/twin"
+mount --bind "$SCRATCH/part/directory" "$SCRATCH/directory"
+umount "$SCRATCH/part"
 mount -o loop,nouuid "$image" "$SCRATCH/twin"
 expect 5 status_is '^1 volume watched.*same UUID'
 fragment --files=1 --size=4M --name=new "$SCRATCH/other"
@@ -66,7 +70,7 @@ mount --bind "$SCRATCH/volume" "$SCRATCH/second"
 expect 3 status_is '^1 volume watched.*same UUID'
 umount "$SCRATCH/second"
 (($(n_logged 'same UUID') == warned)) || fail "$(cat "$ERR")"
-umount "$SCRATCH/twin"
+umount "$SCRATCH/twin" "$SCRATCH/directory"
 expect 11 status_is '^2 volumes watched, .*3 files moved'
 service_stop
 
