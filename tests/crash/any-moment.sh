@@ -3,8 +3,8 @@
 # A file system that stops dead in the middle of the work: after the log was replayed every file is whole. btrfs cannot be stopped:
 # there what lies on the disk at that moment is looked at.
 # LIMIT: 120
-# ENGINES: exchange plain ext4 btrfs
-# WHOLE_ENGINES: ext4-1k ext4-2k
+# ENGINES: exchange plain
+# WHOLE_ENGINES: ext4 btrfs ext4-1k ext4-2k
 # KERNEL: shutdown|[Ss]hutting down|Please unmount|log I/O error|I/O error|[Mm]etadata I/O|JBD2: |EXT4-fs error|Aborting journal
 
 . "$(dirname "$0")/../lib/scratch.sh"

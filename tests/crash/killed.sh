@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # kill -9 at any moment: every file is in its old or in its new place, whole, and nothing is left behind.
 # LIMIT: 90
-# ENGINES: exchange plain ext4 btrfs
-# WHOLE_ENGINES: ext4-1k ext4-2k
+# ENGINES: exchange plain
+# WHOLE_ENGINES: ext4 btrfs ext4-1k ext4-2k
 
 . "$(dirname "$0")/../lib/scratch.sh"
 test_begin "$@"

@@ -5,8 +5,8 @@
 # about it is so.
 # LIMIT: 200
 # WHOLE: 3600
-# ENGINES: exchange plain ext4 btrfs
-# WHOLE_ENGINES: ext4-1k ext4-2k
+# ENGINES: exchange plain
+# WHOLE_ENGINES: ext4 btrfs ext4-1k ext4-2k
 
 . "$(dirname "$0")/../lib/inject.sh"
 test_begin "$@"

@@ -205,6 +205,7 @@ static bool arena_open(Arena *arena, const char *directory, const char *engine)
                 ready = true;
 
         arena->options = (RelocationOptions){
+                .policy = {.busy_files = true},
                 .limits = {.max_region_bytes = PLAN_REGION_BYTES,
                            .max_region_runs = PLAN_REGION_RUNS,
                            .bytes_per_run = plan_bytes_per_run(true)},
@@ -250,7 +251,8 @@ dev_t arena_disk(const Arena *arena)
 
 const char *arena_outcomes(const Arena *arena, const char *outcomes)
 {
-        return arena_is(arena, "btrfs") ? "moved optimal busy changed" : outcomes;
+        return arena_is(arena, "btrfs") ? "moved optimal busy changed no-space skipped:would-grow"
+                                        : outcomes;
 }
 
 int hazard_main(int argc, char **argv, void (*scenario)(Arena *arena))

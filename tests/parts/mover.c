@@ -256,7 +256,7 @@ int main(int argc, char *argv[])
         if (!candidates || copier_new(false, &mover.copier) < 0)
                 error(2, ENOMEM, "buffers");
         mover.options = (RelocationOptions){
-                .policy = {.executables = true},
+                .policy = {.executables = true, .busy_files = true},
                 .limits = {.max_region_bytes = PLAN_REGION_BYTES,
                            .max_region_runs = PLAN_REGION_RUNS,
                            .bytes_per_run = plan_bytes_per_run(true)},

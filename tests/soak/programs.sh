@@ -3,8 +3,8 @@
 # Other people's programs that write and verify, fio and stress-ng, on a volume whose files an engine that never rests moves
 # (part-mover): none of them finds anything wrong.
 # LIMIT: 180
-# ENGINES: exchange plain ext4 btrfs
-# WHOLE_ENGINES: ext4-1k ext4-2k
+# ENGINES: exchange plain
+# WHOLE_ENGINES: ext4 btrfs ext4-1k ext4-2k
 
 . "$(dirname "$0")/../lib/scratch.sh"
 test_begin "$@"
