@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <ext2fs/ext2fs.h>
+#include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -183,6 +184,21 @@ static int on_number(Scan *scan, ext2_ino_t number, const struct ext2_inode *ino
         return is_somebodys(scan, number, inode) ? on_inode(&facts, userdata) : 0;
 }
 
+/* All of a group's table that is in use is asked for at once: the library waits for a piece of it at a time. */
+static void group_read_ahead(const Scan *scan, int device_fd, dgrp_t group)
+{
+        struct ext2_super_block *super = scan->fs->super;
+        const uint64_t start = ext2fs_inode_table_loc(scan->fs, group);
+        const uint32_t unused =
+                ext2fs_has_group_desc_csum(scan->fs) ? ext2fs_bg_itable_unused(scan->fs, group) : 0;
+        const uint64_t n_inodes = super->s_inodes_per_group - u64_min(unused, super->s_inodes_per_group);
+
+        /* A hint, so that a number that makes no sense does no harm. */
+        if (n_inodes > 0 && start < ext2fs_blocks_count(super))
+                (void)posix_fadvise(device_fd, (off_t)(start * scan->fs->blocksize),
+                                    (off_t)(n_inodes * EXT2_INODE_SIZE(super)), POSIX_FADV_WILLNEED);
+}
+
 int ext4_tables_next(int device_fd, uint64_t *cursor,
                      int (*on_inode)(const InodeFacts *inode, void *userdata), void *userdata)
 {
@@ -201,6 +217,7 @@ int ext4_tables_next(int device_fd, uint64_t *cursor,
         group = (dgrp_t)((next - 1) / per_group);
         if (ext2fs_inode_scan_goto_blockgroup(scan.scan, (int)group) != 0)
                 return -EIO;
+        group_read_ahead(&scan, device_fd, group);
         for (;;) {
                 union {
                         struct ext2_inode inode;
@@ -228,6 +245,7 @@ int ext4_tables_next(int device_fd, uint64_t *cursor,
                                 *cursor = number;
                                 return 1;
                         }
+                        group_read_ahead(&scan, device_fd, group);
                 }
                 n_seen++;
                 if (number < next)

@@ -7,8 +7,8 @@
 #         # KERNELS: 6.1 6.12
 #         . "$(dirname "$0")/../lib/machine.sh"
 #         machine_begin "$@"
-# and is run once for each of these kernels, which $KERNEL names. All that lib/scratch.sh says holds here, too. The messages
-# of the machine's kernel are judged like those of the host's.
+# and is run once for each of these kernels, which $KERNEL names; "# SAMPLE_KERNELS: 6.12" names fewer for a run of all tests. All that
+# lib/scratch.sh says holds here, too. The messages of the machine's kernel are judged like those of the host's.
 #
 # Emulated, because where continuous integration runs there is no virtualization within: a boot takes 11 s, and programs
 # several times as long as on the host. No network. The machine, what its disks differ in from the cached ones and what the

@@ -5,6 +5,7 @@
 # time and told, in 64 MiB of memory; what is frozen, be it a volume, the state directory or the journal, stops
 # nothing else and is no reason for a restart; and a kill loses nothing. All of it in one boot, because that is what takes long.
 # KERNELS: 6.1 6.12
+# SAMPLE_KERNELS: 6.12
 # LIMIT: 600
 
 . "$(dirname "$0")/../lib/machine.sh"
