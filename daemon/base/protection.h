@@ -135,6 +135,9 @@
 #ifndef DEFRAGD_WITHOUT_EXCLUSIVE_OPERATION
 #define DEFRAGD_WITHOUT_EXCLUSIVE_OPERATION 0 /* balance, replace and their like are waited for */
 #endif
+#ifndef DEFRAGD_WITHOUT_WRITTEN
+#define DEFRAGD_WITHOUT_WRITTEN 0 /* what could not be written to its new place goes back to the old one */
+#endif
 #ifndef DEFRAGD_WITHOUT_NOT_CACHED
 #define DEFRAGD_WITHOUT_NOT_CACHED 0 /* what was not in the page cache is not there afterwards */
 #endif

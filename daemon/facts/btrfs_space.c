@@ -17,8 +17,11 @@
 #define LONG_BYTES  (8 * MIB)
 /* The kernel makes chunks of data of 1 GiB, or a tenth of a small file system; a new one can be made of that. */
 #define CHUNK_BYTES (256 * MIB)
+
+/* Numbers of devices that are asked for. The kernel counts up from 1. */
+#define DEVICE_ID_MAX 65535
 /* Of the tree that are looked at: 32 MiB. What a volume is like shows in less. */
-#define ITEMS_MAX   1000000
+#define ITEMS_MAX     1000000
 
 typedef struct Stretches {
         uint64_t wanted_bytes;
@@ -119,9 +122,10 @@ static int chunks_read(int fs_fd, uint32_t block_bytes, Stretches *stretches)
 /* Can another chunk be made? A profile of several devices takes a part on each. */
 static int has_room_for_chunk(int fs_fd, const struct btrfs_ioctl_fs_info_args *fs, bool *ret)
 {
-        uint64_t n_roomy = 0;
+        uint64_t n_roomy = 0, n_seen = 0;
 
-        for (uint64_t id = 0; id <= fs->max_id; id++) {
+        /* The numbers are the disk's, and may be anything. */
+        for (uint64_t id = 0; id <= u64_min(fs->max_id, DEVICE_ID_MAX) && n_seen < fs->num_devices; id++) {
                 struct btrfs_ioctl_dev_info_args device = {.devid = id};
 
                 if (ioctl(fs_fd, BTRFS_IOC_DEV_INFO, &device) < 0) {
@@ -129,6 +133,7 @@ static int has_room_for_chunk(int fs_fd, const struct btrfs_ioctl_fs_info_args *
                                 continue;
                         return -errno;
                 }
+                n_seen++;
                 if (device.total_bytes - u64_min(device.total_bytes, device.bytes_used) >= CHUNK_BYTES)
                         n_roomy++;
         }

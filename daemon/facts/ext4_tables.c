@@ -163,7 +163,8 @@ static bool is_somebodys(const Scan *scan, ext2_ino_t number, const struct ext2_
 {
         const struct ext2_super_block *super = scan->fs->super;
 
-        if (inode->i_links_count == 0 || inode->i_mode == 0)
+        /* Some kernels take it for corruption when a value of an extended attribute is opened by its inode. */
+        if (inode->i_links_count == 0 || inode->i_mode == 0 || (inode->i_flags & EXT4_EA_INODE_FL))
                 return false;
         if (number < EXT2_FIRST_INODE(super))
                 return number == EXT2_ROOT_INO;

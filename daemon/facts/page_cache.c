@@ -70,3 +70,23 @@ void page_cache_refill(int fd, uint64_t offset, uint64_t length)
                 length -= bytes;
         }
 }
+
+ssize_t page_cache_read_past(int fd, void *buffer, uint64_t n_bytes, uint64_t offset)
+{
+        const int flags = fcntl(fd, F_GETFL);
+        ssize_t n = -1;
+        int error;
+
+        if (flags < 0)
+                return -errno;
+        if (fcntl(fd, F_SETFL, flags | O_DIRECT) == 0)
+                n = pread(fd, buffer, n_bytes, (off_t)offset);
+        error = errno;
+        (void)fcntl(fd, F_SETFL, flags & ~O_DIRECT);
+        if (n < 0 && error == EINVAL) {
+                n = pread(fd, buffer, n_bytes, (off_t)offset);
+                error = errno;
+        }
+        (void)fcntl(fd, F_SETFL, flags);
+        return n < 0 ? -error : n;
+}

@@ -69,7 +69,11 @@ static void state_put(EngineJob *job, const State *state)
 
 static int defrag_open(EngineJob *job)
 {
-        int fd;
+        int fd, r;
+
+        r = target_check_volume(job, &fs_driver_btrfs);
+        if (r != ENGINE_DONE)
+                return r;
 
         /* Users who find a file by its list of blocks are not noticed by opening it so: they are looked for in the sample. */
         fd = fs_volume_inode_open(job->volume, job->root_fd, job->target, O_RDONLY | O_NONBLOCK);
@@ -178,10 +182,10 @@ static int pieces_read(int fd, const State *state, uint64_t ret[static N_PIECES]
         if (!room)
                 return -ENOMEM;
         for (unsigned i = 0; i < N_PIECES && r == 0; i++) {
-                const ssize_t n = pread(fd, room, PIECE_BYTES, (off_t)state->offsets[i]);
+                const ssize_t n = page_cache_read_past(fd, room, PIECE_BYTES, state->offsets[i]);
 
                 if (n < 0)
-                        r = -errno;
+                        r = (int)n;
                 else
                         ret[i] = checksum_of(room, (size_t)n) + (uint64_t)n;
         }

@@ -3,6 +3,7 @@
 /* Two calls and a table. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,6 +40,15 @@ int ext4_extents_move(int target_fd, int donor_fd, uint64_t offset, uint64_t don
         /* On success fewer are counted where there were holes, or where the file ends by now. */
         *ret_moved = r < 0 ? u64_min(move.n_moved * block_bytes, n_bytes) : n_bytes;
         return r;
+}
+
+int ext4_extents_write(int fd, uint64_t offset, uint64_t n_bytes)
+{
+        return sync_file_range(fd, (off_t)offset, (off_t)n_bytes,
+                               SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                                       SYNC_FILE_RANGE_WAIT_AFTER) < 0
+                       ? -errno
+                       : 0;
 }
 
 int ext4_extents_commit(int donor_fd)

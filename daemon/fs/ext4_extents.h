@@ -18,6 +18,10 @@
 int ext4_extents_move(int target_fd, int donor_fd, uint64_t offset, uint64_t donor_offset, uint64_t n_bytes,
                       uint32_t block_bytes, uint64_t *ret_moved);
 
+/* Writes what is dirty of the range and waits for it. Returns 0; the error of any write of the file since it was opened as fd, be it another's,
+ * each of them once; -errno. */
+int ext4_extents_write(int fd, uint64_t offset, uint64_t n_bytes);
+
 /* Commits the transaction that the moves are in, and with it writes their data; waits for both. Nothing else does: the moves are not noted as
  * something that an fdatasync(2) of the target has to wait for. Until this is done, whoever overwrites what was moved and
  * calls fdatasync gets a promise that a crash breaks: his data are on the disk in the new place, and the journal, which still lacks

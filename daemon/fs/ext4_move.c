@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -52,20 +53,6 @@ typedef struct Slice {
 
 /* --- open, sample, reserve --- */
 
-/* What the file system looks like now: somebody may have mounted it anew with other options. */
-static int check_volume(EngineJob *job)
-{
-        FsVolume now = *job->volume;
-        Reason why;
-        int r;
-
-        r = file_system_ext4.read(job->root_fd, &now.facts);
-        if (r < 0)
-                return r;
-        why = fs_driver_ext4.refusal(&now);
-        return why == REASON_NONE ? ENGINE_DONE : target_verdict(job, ENGINE_SKIP, why);
-}
-
 static int check_flags(EngineJob *job)
 {
         Reason why;
@@ -80,7 +67,7 @@ static int move_open(EngineJob *job)
 {
         int r;
 
-        r = check_volume(job);
+        r = target_check_volume(job, &fs_driver_ext4);
         if (r != ENGINE_DONE)
                 return r;
         r = target_open(job, 0);
@@ -170,7 +157,8 @@ static int move_reserve(EngineJob *job)
         job->donor_fd = donor_fd;
         job->runs_after = runs;
         job->reason = reason;
-        return first;
+        /* A device that fails is no matter of room. */
+        return second < 0 ? second : first;
 }
 
 /* --- one slice --- */
@@ -270,9 +258,9 @@ static int stretch_move(EngineJob *job, const Stretch *stretch)
                 /* A kernel that does not say how much it did must not be asked to do it again: that would undo it. */
                 if (moved == 0 && (done > 0 || is_unmoved(job, at, stretch->physical) != 1))
                         return r;
-                (void)sync_file_range(job->target_fd, (off_t)at, (off_t)(stretch->n_bytes - done),
-                                      SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-                                              SYNC_FILE_RANGE_WAIT_AFTER);
+                r = ext4_extents_write(job->target_fd, at, stretch->n_bytes - done);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
@@ -286,6 +274,21 @@ static int slice_move(EngineJob *job, const Slice *slice)
         for (uint64_t at = slice->offset; r == 0 && stretch_next(&job->map, at, end, &stretch);
              at = stretch.offset + stretch.n_bytes)
                 r = stretch_move(job, &stretch);
+        return r;
+}
+
+/* Writes the slice to where it lies now. The commit would do that as well, and pass over an error: it is not the donor's, and the journal
+ * goes on without the data (unless mounted with data_err=abort). What cannot be written is whole in the page cache still, and
+ * in its old place, which the donor has: it goes back there. Returns 0 or the error. */
+static int slice_write(EngineJob *job, const Slice *slice, int moved)
+{
+        int r;
+
+        if (!PROTECTED_BY(WRITTEN))
+                return 0;
+        r = ext4_extents_write(job->target_fd, slice->offset, slice->n_bytes);
+        if (r < 0 && moved == 0 && slice_move(job, slice) == 0)
+                (void)ext4_extents_write(job->target_fd, slice->offset, slice->n_bytes);
         return r;
 }
 
@@ -316,7 +319,7 @@ static uint64_t slice_adapt(uint64_t slice_bytes, uint64_t n_bytes, uint64_t cal
 static int slice_commit(EngineJob *job, const Slice *slice, Progress *progress)
 {
         uint64_t begun_usec, moved_usec, durable_usec;
-        int moved, durable, r;
+        int moved, written, durable, r;
 
         /* Somebody was here since the sample and may come again: he has precedence, and the plan is old. */
         r = target_check_unchanged(job);
@@ -326,6 +329,7 @@ static int slice_commit(EngineJob *job, const Slice *slice, Progress *progress)
         moved = slice_move(job, slice);
         moved_usec = clock_monotonic_usec();
         /* Also what was moved before an error. */
+        written = slice_write(job, slice, moved);
         durable = ext4_extents_commit(job->donor_fd);
         durable_usec = clock_monotonic_usec();
         log_debug("inode %llu: %llu bytes moved in %llu us, committed in %llu us",
@@ -334,6 +338,8 @@ static int slice_commit(EngineJob *job, const Slice *slice, Progress *progress)
                   (unsigned long long)(durable_usec - moved_usec));
         progress->slice_bytes = slice_adapt(progress->slice_bytes, slice->n_bytes, moved_usec - begun_usec,
                                             durable_usec - begun_usec);
+        if (written < 0)
+                return written;
         if (durable < 0)
                 return durable;
         return moved < 0 ? move_refused(job, moved) : ENGINE_DONE;
@@ -348,6 +354,9 @@ static int move_commit(EngineJob *job)
         if (!slice_next(job, &progress, &slice))
                 return ENGINE_DONE;
         r = slice_read(job, &slice);
+        /* Waits while the file system is frozen, with no lease yet: others may go on reading. */
+        if (r == 0 && futimens(job->donor_fd, NULL) < 0)
+                return target_verdict_of_error(job, -errno);
         if (r == 0)
                 r = lease_take_write(job->target_fd);
         if (r == 0 || (r > 0 && !PROTECTED_BY(LEASE))) {
@@ -356,7 +365,9 @@ static int move_commit(EngineJob *job)
         } else if (r > 0) {
                 r = target_verdict_of_lease(job, r);
         }
-        progress_leave_cache(job, &progress, slice.offset, slice.n_bytes);
+        /* After an error the page cache may have the only good copy. */
+        if (r >= 0)
+                progress_leave_cache(job, &progress, slice.offset, slice.n_bytes);
         progress.at = slice.offset + slice.n_bytes;
         progress_store(job, &progress);
         return r != ENGINE_DONE ? r : (slice_next(job, &progress, &slice) ? ENGINE_MORE : ENGINE_DONE);
@@ -364,6 +375,8 @@ static int move_commit(EngineJob *job)
 
 static void move_close(EngineJob *job)
 {
+        /* The target first: with its last writer go the blocks that the kernel has preallocated for it, and where a call failed half way
+         * kernels before 6.8 count some of these as both files' (CVE-2024-26704). */
         job->target_fd = PROTECTED_BY(NOTHING_HELD) ? fd_close(job->target_fd) : -EBADF;
         job->donor_fd = fd_close(job->donor_fd);
         extent_map_done(&job->map);

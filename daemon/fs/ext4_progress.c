@@ -140,23 +140,6 @@ void progress_buffer_free(void **buffer)
                 (void)munmap(*buffer, PROGRESS_SAMPLE_BYTES);
 }
 
-static ssize_t read_anew(int fd, void *buffer, uint64_t n_bytes, uint64_t offset)
-{
-        const int flags = fcntl(fd, F_GETFL);
-        ssize_t n = -1;
-
-        /* From the device, not from the page that was copied. */
-        if (flags >= 0 && fcntl(fd, F_SETFL, flags | O_DIRECT) == 0)
-                n = pread(fd, buffer, n_bytes, (off_t)offset);
-        if (flags >= 0)
-                (void)fcntl(fd, F_SETFL, flags & ~O_DIRECT);
-        if (n < 0 && errno == EINVAL)
-                n = pread(fd, buffer, n_bytes, (off_t)offset);
-        if (flags >= 0)
-                (void)fcntl(fd, F_SETFL, flags);
-        return n < 0 ? -errno : n;
-}
-
 /* The audit compares pieces of the region with what they were before: the first, one from the middle on, the last. */
 int progress_note_samples(const EngineJob *job, Progress *progress)
 {
@@ -177,8 +160,8 @@ int progress_note_samples(const EngineJob *job, Progress *progress)
 
                 if (!stretch_next(&job->map, u64_max(at, places[i]), end, &stretch))
                         break;
-                n = read_anew(job->target_fd, buffer, u64_min(PROGRESS_SAMPLE_BYTES, stretch.n_bytes),
-                              stretch.offset);
+                n = page_cache_read_past(job->target_fd, buffer,
+                                         u64_min(PROGRESS_SAMPLE_BYTES, stretch.n_bytes), stretch.offset);
                 if (n <= 0)
                         return (int)n;
                 progress->samples[progress->n_samples++] = (ProgressSample){
@@ -200,9 +183,9 @@ int progress_recheck(const EngineJob *job, int fd)
                 return -ENOMEM;
         for (uint64_t i = 0; i < progress.n_samples; i++) {
                 const ProgressSample *sample = &progress.samples[i];
-                const ssize_t n =
-                        read_anew(fd, buffer, u64_align_up(sample->n_bytes, job->volume->facts.block_bytes),
-                                  sample->offset);
+                const ssize_t n = page_cache_read_past(
+                        fd, buffer, u64_align_up(sample->n_bytes, job->volume->facts.block_bytes),
+                        sample->offset);
 
                 if (n < 0)
                         return (int)n;

@@ -35,6 +35,8 @@ int target_verdict_of_error(EngineJob *job, int error)
                 return target_verdict(job, ENGINE_SKIP, SKIP_READ_ONLY);
         case EPERM:
                 return target_verdict(job, ENGINE_SKIP, SKIP_IMMUTABLE);
+        case ENOKEY: /* nobody has told the kernel its key */
+                return target_verdict(job, ENGINE_SKIP, SKIP_ENCRYPTED);
         case ENOSPC:
         case EDQUOT:
                 return target_verdict(job, ENGINE_NO_SPACE, NO_SPACE_FULL);
@@ -50,6 +52,19 @@ int target_verdict_of_lease(EngineJob *job, int r)
         if (r == LEASE_OFF)
                 return target_verdict(job, ENGINE_SKIP, SKIP_NO_LEASES);
         return r;
+}
+
+int target_check_volume(EngineJob *job, const FsDriver *driver)
+{
+        FsVolume now = *job->volume;
+        Reason why;
+        int r;
+
+        r = now.facts.type->read(job->root_fd, &now.facts);
+        if (r < 0)
+                return r;
+        why = driver->refusal(&now);
+        return why == REASON_NONE ? ENGINE_DONE : target_verdict(job, ENGINE_SKIP, why);
 }
 
 int target_open(EngineJob *job, int flags)

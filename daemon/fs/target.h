@@ -4,6 +4,7 @@
 /* A target on its way to the commit, as far as that is the same for every engine: opened when it is quiet, old enough, still lying
  * as it was planned, and a donor that is reserved for it. Private to the engines. */
 
+#include "fs/driver.h"
 #include "fs/engine.h"
 
 /* Two readings of the clocks' offset differ by more than this only when somebody set the wall clock: slewing moves it by
@@ -17,6 +18,10 @@ int target_verdict(EngineJob *job, EngineVerdict what, Reason why);
  * given where nobody expects it. */
 int target_verdict_of_error(EngineJob *job, int error);
 int target_verdict_of_lease(EngineJob *job, int r);
+
+/* What the file system looks like now: somebody may have mounted it anew with other options, or changed what it is. Returns ENGINE_DONE, a
+ * verdict, -errno. */
+int target_check_volume(EngineJob *job, const FsDriver *driver);
 
 /* job->target_fd, for reading and writing, with these flags as well. */
 int target_open(EngineJob *job, int flags);

@@ -125,3 +125,46 @@ void assessment_done(Assessment *assessment)
 {
         plan_done(&assessment->plan);
 }
+
+int assess_runs(const FsVolume *volume, FileId id, uint64_t size_bytes, uint64_t *ret)
+{
+        _cleanup_(extent_map_done) ExtentMap map = {0};
+        _cleanup_close_ int root_fd = fs_volume_open(volume), fd = -EBADF;
+        int r;
+
+        if (root_fd < 0)
+                return 1;
+        fd = fs_volume_inode_open(volume, root_fd, id, O_RDONLY | O_NONBLOCK);
+        if (fd < 0)
+                return fd;
+        r = extent_map_read(fd, 0, u64_align_up(size_bytes, volume->facts.block_bytes), false,
+                            EXTENT_MAP_MAX, &map);
+        if (r < 0)
+                return r;
+        if (!map.complete)
+                return 1;
+        *ret = extent_map_runs(&map);
+        return 0;
+}
+
+Outcome assess_error(int error, Reason *ret)
+{
+        switch (-error) {
+        case EWOULDBLOCK:
+                *ret = BUSY_OPEN;
+                return OUTCOME_BUSY;
+        case ESTALE:
+        case ENOENT:
+                *ret = SKIP_VANISHED;
+                return OUTCOME_SKIPPED;
+        case EROFS:
+                *ret = SKIP_READ_ONLY;
+                return OUTCOME_SKIPPED;
+        case ENOKEY: /* nobody has told the kernel its key */
+                *ret = SKIP_ENCRYPTED;
+                return OUTCOME_SKIPPED;
+        default:
+                *ret = REASON_NONE;
+                return OUTCOME_FAILED;
+        }
+}

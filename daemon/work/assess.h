@@ -27,6 +27,13 @@ typedef struct Assessment {
 void assess_widen(const FsVolume *volume, int root_fd, const Engine *engine, uint64_t max_sliced_bytes,
                   PlanLimits *limits);
 
+/* What an error (-errno) of reaching the volume or opening the file read-only means: "failed" where it means no more than that. */
+Outcome assess_error(int error, Reason *ret);
+
+/* The runs that a file lies in up to size_bytes, without the lock. Returns 0; 1 when they cannot be counted now; -errno of the file. *ret
+ * is written only on 0. Workers only. */
+int assess_runs(const FsVolume *volume, FileId id, uint64_t size_bytes, uint64_t *ret);
+
 /* limits: block_bytes and unit_bytes are set from the volume and the file. may_flush: dirty data without a place on the
  * volume is written back first, so that it can be planned for. Returns 0 with a plan that moves something, ASSESS_*, or
  * -errno: -EWOULDBLOCK while somebody holds a lease, -ESTALE when the file is gone, -EFBIG for more extents than a whole-file

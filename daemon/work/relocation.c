@@ -182,18 +182,13 @@ static void relocation_trip(Relocation *relocation, TripKind kind, int error)
         }
 }
 
-/* What an error of reaching the volume or opening the file read-only means. */
 static RelocationStep relocation_end_by_error(Relocation *relocation, int error)
 {
-        switch (-error) {
-        case EWOULDBLOCK:
-                return relocation_end(relocation, OUTCOME_BUSY, BUSY_OPEN, 0);
-        case ESTALE:
-        case ENOENT:
-                return relocation_end(relocation, OUTCOME_SKIPPED, SKIP_VANISHED, 0);
-        case EROFS:
-                return relocation_end(relocation, OUTCOME_SKIPPED, SKIP_READ_ONLY, 0);
-        }
+        Reason why;
+        const Outcome outcome = assess_error(error, &why);
+
+        if (outcome != OUTCOME_FAILED)
+                return relocation_end(relocation, outcome, why, 0);
         relocation_trip(relocation, breaker_judge_error(-error, false), -error);
         return relocation_end(relocation, OUTCOME_FAILED, REASON_NONE, -error);
 }
@@ -422,6 +417,28 @@ static void relocation_job_init(Relocation *relocation)
         };
 }
 
+/* Is what was committed not what was promised? */
+static bool relocation_audit_is_wrong(Relocation *relocation)
+{
+        TripKind kind;
+        int error;
+
+        if (audit_region(&relocation->job, &kind, &error) != AUDIT_WRONG)
+                return false;
+        relocation_trip(relocation, kind, error);
+        relocation_note_trouble(relocation, OUTCOME_FAILED, error != 0 ? REASON_NONE : FAILED_AUDIT, error);
+        return true;
+}
+
+/* A region that ends early may have slices in their new place. How many runs it would have had in the end is not known. */
+static void relocation_audit_part(Relocation *relocation)
+{
+        if (!relocation->part_committed)
+                return;
+        relocation->job.runs_after = UINT32_MAX;
+        (void)relocation_audit_is_wrong(relocation);
+}
+
 /* One step of the engine's, from STAGE_OPEN to STAGE_COMMIT. */
 static RelocationStep relocation_engine_step(Relocation *relocation, uint64_t *ret_wait_usec)
 {
@@ -458,8 +475,11 @@ static RelocationStep relocation_engine_step(Relocation *relocation, uint64_t *r
                 relocation->part_committed = relocation->stage == STAGE_COMMIT;
                 return RELOCATION_AGAIN;
         }
-        if (said != ENGINE_DONE)
+        if (said != ENGINE_DONE) {
+                if (said >= 0)
+                        relocation_audit_part(relocation);
                 return relocation_refused(relocation, said, ret_wait_usec);
+        }
         if (relocation->stage == STAGE_COMMIT) {
                 const uint32_t before = relocation->job.region.n_runs, after = relocation->job.runs_after;
 
@@ -471,17 +491,11 @@ static RelocationStep relocation_engine_step(Relocation *relocation, uint64_t *r
         return RELOCATION_AGAIN;
 }
 
-/* STAGE_AUDIT: is what was committed what was promised? */
+/* STAGE_AUDIT */
 static RelocationStep relocation_audit(Relocation *relocation)
 {
-        TripKind kind;
-        int error;
-
-        if (audit_region(&relocation->job, &kind, &error) != AUDIT_WRONG)
-                return relocation_next_region(relocation, RELOCATION_REGION);
-        relocation_trip(relocation, kind, error);
-        relocation_note_trouble(relocation, OUTCOME_FAILED, error != 0 ? REASON_NONE : FAILED_AUDIT, error);
-        return relocation_finish_next(relocation);
+        return relocation_audit_is_wrong(relocation) ? relocation_finish_next(relocation)
+                                                     : relocation_next_region(relocation, RELOCATION_REGION);
 }
 
 /* STAGE_FINISH: counts what there is now; a promise is not a result. */
@@ -490,27 +504,12 @@ static RelocationStep relocation_finish(Relocation *relocation)
         RelocationResult *result = &relocation->result;
         Outcome outcome = relocation->trouble;
         Reason reason = relocation->trouble_reason;
-        int root_fd, r;
 
         if (relocation->any_committed) {
-                /* Without the lock, and best effort: what was committed stays committed. */
-                root_fd = fs_volume_open(relocation->volume);
-                if (root_fd >= 0) {
-                        _cleanup_(extent_map_done) ExtentMap map = {0};
-                        _cleanup_close_ int fd =
-                                fs_volume_inode_open(relocation->volume, root_fd, relocation->candidate->id,
-                                                     O_RDONLY | O_NONBLOCK);
-
-                        const uint64_t end = u64_align_up(relocation->looked.size_bytes,
-                                                          relocation->volume->facts.block_bytes);
-
-                        r = fd < 0 ? fd : extent_map_read(fd, 0, end, false, EXTENT_MAP_MAX, &map);
-                        if (r >= 0 && map.complete)
-                                result->runs_after = extent_map_runs(&map);
-                        if (r < 0)
-                                relocation_trip(relocation, breaker_judge_error(-r, false), -r);
-                        (void)fd_close(root_fd);
-                }
+                const int r = assess_runs(relocation->volume, relocation->candidate->id,
+                                          relocation->looked.size_bytes, &result->runs_after);
+                if (r < 0)
+                        relocation_trip(relocation, breaker_judge_error(-r, false), -r);
         }
         if (outcome == OUTCOME_MOVED) {
                 if (result->runs_after < result->runs_before)
@@ -537,6 +536,7 @@ RelocationStep relocation_step(Relocation *relocation, uint64_t *ret_wait_usec)
         /* What was committed is looked at in any case. */
         if (cancel && atomic_load(cancel) && relocation->stage != STAGE_FINISH &&
             relocation->stage != STAGE_AUDIT) {
+                relocation_audit_part(relocation);
                 relocation_let_go(relocation);
                 relocation_note_trouble(relocation, OUTCOME_CANCELLED, REASON_NONE, 0);
                 relocation->stage = STAGE_FINISH;

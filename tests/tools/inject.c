@@ -19,6 +19,7 @@
  *   --stop=MODE[:PATH]  the file system of PATH is shut down: "flush" with, "cut" without flushing its log
  *   --clone=IMAGE:COPY  COPY becomes what IMAGE is at that moment (FICLONE): of the image that a loop device is on what the device
  *                       would be after a crash, with all that was written to it, flushed or not
+ *   --run=COMMAND       the shell runs this, and is waited for
  *   --kill              SIGKILL, after stop and clone if they are asked for, too
  *   --after             clone, kill and stop after the call instead of before it
  *
@@ -55,7 +56,7 @@
 
 typedef enum Action { NOTHING, FAIL, FAIL_AFTER, LIE, HALF, END } Action;
 
-static const char *arg_from, *arg_below, *arg_at_name;
+static const char *arg_from, *arg_below, *arg_at_name, *arg_run;
 static uint64_t arg_at;
 static bool arg_for_ever, arg_after, arg_kill;
 static Action arg_action;
@@ -212,6 +213,8 @@ static void the_end(void)
                 die("GOINGDOWN");
         if (copy_fd >= 0 && ioctl(copy_fd, FICLONE, image_fd) < 0)
                 die("FICLONE");
+        if (arg_run && system(arg_run) != 0) /* NOLINT: a shell is what is wanted */
+                die_plainly("%s: failed", arg_run);
         if (arg_kill && kill(leader, SIGKILL) < 0 && errno != ESRCH)
                 die("kill");
 }
@@ -443,6 +446,7 @@ int main(int argc, char *argv[])
                 HALVED,
                 STOP,
                 CLONE,
+                RUN,
                 KILL,
                 AFTER,
                 REPORT
@@ -458,6 +462,7 @@ int main(int argc, char *argv[])
                 {"half", no_argument, NULL, HALVED},
                 {"stop", required_argument, NULL, STOP},
                 {"clone", required_argument, NULL, CLONE},
+                {"run", required_argument, NULL, RUN},
                 {"kill", no_argument, NULL, KILL},
                 {"after", no_argument, NULL, AFTER},
                 {"report", required_argument, NULL, REPORT},
@@ -499,6 +504,10 @@ int main(int argc, char *argv[])
                 case CLONE:
                         arg_action = END;
                         clone_parse(optarg);
+                        break;
+                case RUN:
+                        arg_action = END;
+                        arg_run = optarg;
                         break;
                 case KILL:
                         arg_action = END;
