@@ -39,8 +39,8 @@ booted=${EPOCHREALTIME/./}
 in_machine bash -euc '
         mkdir -p /srv/{programs,4096,1024} /etc/defragd
         mount -o ro /dev/vdd /srv/programs
-        mount /dev/vde /srv/4096
-        mount /dev/vdf /srv/1024
+        mount -o usrquota,grpquota,prjquota /dev/vde /srv/4096
+        mount -o usrquota,grpquota,prjquota /dev/vdf /srv/1024
         printf "%s\n" "[Policy]" SolidState=yes MinFileSize=4K "[Budget]" DailyWrites=infinity >/etc/defragd/defragd.conf'
 
 # --- hazards ---
