@@ -422,6 +422,17 @@ int btrfs_defrag_range(int fd, uint64_t offset, uint64_t end)
         return 0;
 }
 
+/* All that is written is asked for at once: the kernel would wait for 256 KiB at a time. */
+static void slice_ask(const EngineJob *job, const Slice *slice)
+{
+        for (size_t i = 0; i < job->map.n_extents; i++) {
+                const Extent *extent = &job->map.extents[i];
+
+                if (extent->logical >= slice->offset && extent->logical < slice->end && !extent->unwritten)
+                        page_cache_refill(job->target_fd, extent->logical, extent->length);
+        }
+}
+
 /* Moves it and waits until it is on the disk. */
 static int slice_move(EngineJob *job, const Slice *slice)
 {
@@ -432,6 +443,8 @@ static int slice_move(EngineJob *job, const Slice *slice)
 
         was_cached = page_cache_resident(job->target_fd, slice->offset, length, &cached_bytes) < 0 ||
                      cached_bytes >= slice->written_bytes / 2;
+        if (!was_cached)
+                slice_ask(job, slice);
         r = btrfs_defrag_range(job->target_fd, slice->offset, slice->end);
         switch (-r) {
         case 0:
