@@ -167,7 +167,8 @@ static void kind_run(Arena *arena, Kind kind, unsigned n_outcomes[static OUTCOME
                 must(foreign_answer(&writer) == 'b');
                 outcome = relocation_result(move.relocation)->outcome;
                 n_outcomes[outcome] += sampled;
-                (void)move_expect(arena, &move, kind_names[kind], "moved changed:written busy:open");
+                (void)move_expect(arena, &move, kind_names[kind],
+                                  arena_outcomes(arena, "moved changed:written busy:open"));
                 if (outcome == OUTCOME_MOVED) {
                         check(arena, subjects[i], context.board, i, kind);
                         subject_free(subjects[i]);
