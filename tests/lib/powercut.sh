@@ -21,6 +21,8 @@
 . "$(dirname "${BASH_SOURCE[0]}")/machine.sh"
 
 FS_BYTES=$((512 << 20))
+# UNIT[NAME]: bytes that the file system of that disk writes as one, where these are not 4096.
+declare -A UNIT
 N_STATIC=12
 N_SPARSE=4 # of these: have preallocated places
 N_VERSIONS=6
@@ -149,7 +151,7 @@ point_judge()
         diff "$RAM/$name.static" "$SCRATCH/static" || status=1
         # What a writer is promised rests on the order that this kind of cut breaks.
         if [[ $kind != early ]] &&
-                ! versions check "$MNT/versions" "$image" "$FS_BYTES" "$VERSION_BYTES" >"$SCRATCH/checked" 2>&1; then
+                ! versions check "$MNT/versions" "$image" "$FS_BYTES" "$VERSION_BYTES" --unit="${UNIT[$name]:-4096}" >"$SCRATCH/checked" 2>&1; then
                 cat "$SCRATCH/checked"
                 status=1
         fi

@@ -17,7 +17,10 @@ MACHINE_COMMAND_LIMIT=300
 disks=()
 for block in 4096 1024; do
         truncate --size 512M "$SCRATCH/ext4-$block.image"
-        mkfs.ext4 -q -F -b "$block" -O quota,project,verity -E quotatype=usrquota:grpquota:prjquota,lazy_itable_init=0,lazy_journal_init=0 \
+        # 6.1 has verity only where blocks are pages.
+        features=quota,project
+        ((block == 1024)) || features+=,verity
+        mkfs.ext4 -q -F -b "$block" -O "$features" -E quotatype=usrquota:grpquota:prjquota,lazy_itable_init=0,lazy_journal_init=0 \
                 "$SCRATCH/ext4-$block.image"
         disks+=("$SCRATCH/ext4-$block.image")
 done
@@ -48,8 +51,11 @@ in_machine bash -euc '
 for block in 4096 1024; do
         for one in "${PROGRAMS[@]}"; do
                 start=${EPOCHREALTIME/./}
-                in_machine "/srv/programs/$one" "/srv/$block" >"$OUT" 2>"$ERR" || fail "$one, blocks of $block: status $?: $(cat "$OUT" "$ERR")"
-                echo "$one, blocks of $block: nothing is lost ($(((${EPOCHREALTIME/./} - start) / 1000)) ms)"
+                status=0
+                in_machine "/srv/programs/$one" "/srv/$block" >"$OUT" 2>"$ERR" || status=$?
+                # 77: this kernel cannot show it, and it says why.
+                ((status == 0 || status == 77)) || fail "$one, blocks of $block: status $status: $(cat "$OUT" "$ERR")"
+                echo "$one, blocks of $block: status $status ($(((${EPOCHREALTIME/./} - start) / 1000)) ms)"
                 sed 's/^/  | /' "$OUT"
         done
 done

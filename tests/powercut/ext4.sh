@@ -12,6 +12,7 @@
 powercut_begin "$@"
 
 FS_TYPE=ext4
+UNIT[blocks-1k]=1024
 
 # fs_make IMAGE BLOCK_BYTES
 fs_make()

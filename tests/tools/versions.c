@@ -2,7 +2,8 @@
 
 /* versions make DIR SIZE                          the files there, all of SIZE bytes, become version 0 in place
  * versions write DIR DISK OFFSET [--pause=MSEC]   until SIGTERM: one version after the other, each made durable
- * versions check DIR DISK OFFSET SIZE [--lie]     is every file a version that it may be after a power cut?
+ * versions check DIR DISK OFFSET SIZE [--lie] [--unit=BYTES]
+ *                                                  is every file a version that it may be after a power cut?
  *
  * A program that is told by fsync() that its data is safe, and the judge of whether it was. Which versions were begun
  * and which are acknowledged is written past the file system to DISK at OFFSET, always between two versions: a file is
@@ -13,6 +14,8 @@
  *   1, 4, ...  a new file that is renamed over the old one: the one or the other
  *   2, 5, ...  appended to: as long as one of the two or anything between, and right as far as it goes
  * Owner, mode and mtime belong to the version; while one is written, mtime may be that of the writing.
+ *
+ * A block of a file that is written in place is old or new as a whole, or, where the file system's blocks are smaller, each unit of it.
  *
  * --lie is for the test of the test: it takes one more version to be acknowledged than is. */
 
@@ -43,6 +46,7 @@ static char names[FILES_MAX][256];
 static uint64_t n_files;
 static uint64_t arg_pause_msec;
 static bool arg_lie;
+static uint64_t arg_unit = BLOCK_BYTES;
 static volatile sig_atomic_t stop;
 
 static void on_stop(int signal_number)
@@ -251,6 +255,19 @@ static uint64_t n_wrong;
         } while (0)
 
 /* Says how many blocks are neither, and the first. */
+/* Is every unit of it as it was or as it becomes? What the file system writes in one is not torn. */
+static bool is_of_either(const unsigned char *is, const unsigned char *was, const unsigned char *becomes,
+                         size_t n_bytes)
+{
+        for (size_t at = 0; at < n_bytes; at += arg_unit) {
+                const size_t n = n_bytes - at < arg_unit ? n_bytes - at : arg_unit;
+
+                if (memcmp(is + at, was + at, n) != 0 && memcmp(is + at, becomes + at, n) != 0)
+                        return false;
+        }
+        return true;
+}
+
 static void check_content(int fd, uint64_t file, uint64_t size, uint64_t old, uint64_t new)
 {
         uint64_t n_old = 0, n_new = 0, n_neither = 0, first = 0,
@@ -270,7 +287,7 @@ static void check_content(int fd, uint64_t file, uint64_t size, uint64_t old, ui
                 as_new = memcmp(is, becomes, n) == 0;
                 n_old += as_old;
                 n_new += as_new;
-                if (!as_old && !as_new && n_neither++ == 0)
+                if (!as_old && !as_new && !is_of_either(is, was, becomes, n) && n_neither++ == 0)
                         first = i;
         }
         if (n_neither > 0)
@@ -335,6 +352,7 @@ int main(int argc, char *argv[])
         static const struct option options[] = {
                 {"pause", required_argument, NULL, 'p'},
                 {"lie", no_argument, NULL, 'l'},
+                {"unit", required_argument, NULL, 'u'},
                 {NULL, 0, NULL, 0},
         };
         const struct sigaction action = {.sa_handler = on_stop};
@@ -348,6 +366,11 @@ int main(int argc, char *argv[])
                         break;
                 case 'l':
                         arg_lie = true;
+                        break;
+                case 'u':
+                        arg_unit = size_of_text(optarg);
+                        if (arg_unit == 0)
+                                die_plainly("no unit");
                         break;
                 default:
                         exit(STATUS_ERROR);
