@@ -159,9 +159,12 @@ static int ext4_probe(FsVolume *volume, int root_fd, const FileId *parents, size
                 return r;
         r = move_answers(volume, &scratch);
         /* What looks like a wrong answer may be a device that is dying: then say that. */
-        if (r == 0)
-                return fsync(scratch.target_fd) < 0 ? -errno : 0;
-        if (r < 0)
+        if (r == 0 && fsync(scratch.target_fd) < 0)
+                r = -errno;
+        /* While a file is open for writing only a kernel that has met an error makes the file system read-only. */
+        if (r == -EROFS)
+                r = -EIO;
+        if (r <= 0)
                 return r;
         volume->keeps_unwritten = true;
         volume->engine = &engine_ext4_move;

@@ -124,6 +124,36 @@ static void wrong_on_device(Arena *arena, int device_fd, size_t offset, Opener o
         subject_free(subject);
 }
 
+/* A region that ends before its last slice: what was committed of it is looked at as well. */
+static void wrong_in_a_part(Arena *arena, int device_fd)
+{
+        Subject *subject = subject_new(arena, "file", N_PIECES, PIECE_BYTES, 0);
+        atomic_bool cancel = false;
+        const RelocationResult *result;
+        uint64_t wait_usec;
+        Move move;
+        off_t at;
+
+        arena->options.cancel = &cancel;
+        move_begin(arena, subject, &move);
+        must(move_until(&move, "commit"));
+        must(relocation_step(move.relocation, &wait_usec) == RELOCATION_AGAIN);
+        must(strcmp(relocation_stage(move.relocation), "commit") == 0);
+        at = place_of(subject, 4096);
+        flip_on_device(device_fd, at);
+        atomic_store(&cancel, true);
+        (void)move_until(&move, NULL);
+        result = relocation_result(move.relocation);
+        if (result->trip.kind != TRIP_CONTENT)
+                hazard_lost(arena, "a bit of the first slice, and the rest cancelled: %s, nobody noticed",
+                            outcome_name(result->outcome));
+        move_end(&move);
+        arena->options.cancel = NULL;
+        flip_on_device(device_fd, at);
+        (void)subject_check(arena, subject, "a bit of the first slice");
+        subject_free(subject);
+}
+
 /* --- what others may do --- */
 
 static void write_cached(const char *path, size_t offset, const uint8_t *from, size_t n_bytes, int flags)
@@ -303,6 +333,8 @@ static void scenario(Arena *arena)
         wrong_on_device(arena, device_fd, N_PIECES * PIECE_BYTES - 4096, NOBODY, "a bit of the last block");
         wrong_on_device(arena, device_fd, 0, READER, "a bit while somebody reads");
         wrong_on_device(arena, device_fd, 0, WRITER, "a bit while somebody may write");
+        if (arena_is(arena, "ext4"))
+                wrong_in_a_part(arena, device_fd);
         if (arena->n_lost > 0)
                 return;
         foreign_deeds(arena, true, 0, &tally);
