@@ -197,15 +197,19 @@ n_descriptors()
         find "/proc/$service_pid/fd" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l
 }
 
-# New files on each volume are found and moved. Nobody looks at the files themselves meanwhile: who opens one is in its way.
+# New files on each volume are found and moved. Nobody looks at the files themselves meanwhile: who opens one is in its way. They are
+# made while it is paused: at that time there is no space, and a file that is looked at then waits for an hour.
 all_is_well()
 {
         local name=$1 volume
 
         expect 20 status_is '^3 volumes watched, '
+        kill -USR1 "$service_pid"
+        expect 20 status_is 'Paused'
         for volume in "${VOLUMES[@]}"; do
                 fragment --files=1 --size=1M --name="$name" "$SCRATCH/$volume"
         done
+        kill -USR2 "$service_pid"
         for volume in "${VOLUMES[@]}"; do
                 expect 20 logged "$SCRATCH/$volume/${name}0000: moved"
         done
@@ -243,6 +247,11 @@ for name in "${VOLUMES[@]}"; do
         esac
 done
 ! mountpoint --quiet "$SCRATCH/bound" || retry umount "$SCRATCH/bound"
+# One that was full is left alone for hours, but not after it is mounted anew.
+for name in "${VOLUMES[@]}"; do
+        retry umount "$SCRATCH/$name"
+        mount_again "$name"
+done
 configure all
 kill -USR2 "$service_pid"
 reload
