@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* FILE_SYSTEMS: xfs ext4 */
-/* MUTANTS: AUDIT AUDIT:ext4 */
+/* FILE_SYSTEMS: xfs ext4 btrfs */
+/* MUTANTS: AUDIT AUDIT:ext4 AUDIT:btrfs */
 /* LIMIT: 240 */
 
 /* What was committed is not what was promised, and what only looks like that.
@@ -10,20 +10,25 @@
  * is a success, and the next reader gets something else. The other way round, whatever others may do to the file right
  * after the commit must not be taken for a fault: it would stop the volume. */
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/btrfs_tree.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "facts/btrfs_tree.h"
 #include "facts/extent_map.h"
 #include "lib-hazard.h"
 
@@ -52,15 +57,40 @@ static int device_open(const Arena *arena)
         return open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
 }
 
+/* btrfs has addresses of its own, which its chunks lay out on the devices; here there is one device, and data are there once. */
+static off_t place_of_address(const Arena *arena, uint64_t address)
+{
+        _cleanup_(btrfs_scan_done) BtrfsScan scan = {0};
+        _cleanup_close_ int fd = open(arena->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        const BtrfsKey first = {BTRFS_FIRST_CHUNK_TREE_OBJECTID, BTRFS_CHUNK_ITEM_KEY, 0};
+        const BtrfsKey last = {BTRFS_FIRST_CHUNK_TREE_OBJECTID, BTRFS_CHUNK_ITEM_KEY, UINT64_MAX};
+        BtrfsItem item;
+
+        must(fd >= 0);
+        must(btrfs_scan_begin(&scan, fd, BTRFS_CHUNK_TREE_OBJECTID, first, last, BTRFS_SCAN_SMALL) == 0);
+        while (btrfs_scan_next(&scan, &item) > 0) {
+                struct btrfs_chunk chunk;
+
+                must(item.n_bytes >= sizeof(chunk));
+                memcpy(&chunk, item.data, sizeof(chunk));
+                if (address < item.key.offset || address - item.key.offset >= le64toh(chunk.length))
+                        continue;
+                must(le16toh(chunk.num_stripes) == 1);
+                return (off_t)(address - item.key.offset + le64toh(chunk.stripe.offset));
+        }
+        hazard_die("an address without a chunk", __FILE__, __LINE__);
+}
+
 /* Where byte `offset` of the file lies on the device now. */
-static off_t place_of(const Subject *subject, size_t offset)
+static off_t place_of(const Arena *arena, const Subject *subject, size_t offset)
 {
         _cleanup_(extent_map_done) ExtentMap map = {0};
         _cleanup_close_ int fd = open(subject->path, O_RDONLY | O_NOATIME | O_CLOEXEC);
 
         must(fd >= 0 && extent_map_read(fd, offset, BLOCK_BYTES, false, 16, &map) == 0);
         must(map.n_extents == 1 && !map.extents[0].unplaced);
-        return (off_t)map.extents[0].physical;
+        return arena_is(arena, "btrfs") ? place_of_address(arena, map.extents[0].physical)
+                                        : (off_t)map.extents[0].physical;
 }
 
 /* One bit, as a disk that puts a block somewhere else would change all of them. */
@@ -77,10 +107,30 @@ static void flip_on_device(int device_fd, off_t at)
 /* Other openers of the file at the time of the look. */
 typedef enum Opener { NOBODY, READER, WRITER } Opener;
 
+/* A file that is old enough for its stamps to tell. */
+static Subject *aged_file(const Arena *arena)
+{
+        Subject *subject = subject_new(arena, "file", N_PIECES, PIECE_BYTES, 0);
+
+        /* On the others the move waits for it. */
+        if (arena_is(arena, "btrfs"))
+                pause_usec(arena->volume.guard_nsec / NSEC_PER_USEC);
+        return subject;
+}
+
+/* The disk is right again; what was read meanwhile may still be cached. */
+static void flip_back(int device_fd, off_t at, const Subject *subject)
+{
+        _cleanup_close_ int fd = open(subject->path, O_RDONLY | O_NOATIME | O_CLOEXEC);
+
+        flip_on_device(device_fd, at);
+        must(fd >= 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0);
+}
+
 /* The file system has nothing to do with it, and the look must find out. With a writer about it cannot know who it was. */
 static void wrong_on_device(Arena *arena, int device_fd, size_t offset, Opener opener, const char *what)
 {
-        Subject *subject = subject_new(arena, "file", N_PIECES, PIECE_BYTES, 0);
+        Subject *subject = aged_file(arena);
         _cleanup_close_ int other_fd = -EBADF;
         const RelocationResult *result;
         Move move;
@@ -99,7 +149,7 @@ static void wrong_on_device(Arena *arena, int device_fd, size_t offset, Opener o
                 other_fd =
                         open(subject->path, (opener == READER ? O_RDONLY | O_NOATIME : O_RDWR) | O_CLOEXEC);
         must(opener == NOBODY || other_fd >= 0);
-        at = place_of(subject, offset);
+        at = place_of(arena, subject, offset);
         flip_on_device(device_fd, at);
         (void)move_until(&move, NULL);
         result = relocation_result(move.relocation);
@@ -116,10 +166,10 @@ static void wrong_on_device(Arena *arena, int device_fd, size_t offset, Opener o
                              (int)result->trip.kind, result->trip.step ? result->trip.step : "nothing");
         }
         move_end(&move);
-        /* Only the one bit was wrong. */
-        flip_on_device(device_fd, at);
         (void)fd_close(other_fd);
         other_fd = -EBADF;
+        /* Only the one bit was wrong. */
+        flip_back(device_fd, at, subject);
         (void)subject_check(arena, subject, what);
         subject_free(subject);
 }
@@ -127,7 +177,7 @@ static void wrong_on_device(Arena *arena, int device_fd, size_t offset, Opener o
 /* A region that ends before its last slice: what was committed of it is looked at as well. */
 static void wrong_in_a_part(Arena *arena, int device_fd)
 {
-        Subject *subject = subject_new(arena, "file", N_PIECES, PIECE_BYTES, 0);
+        Subject *subject = aged_file(arena);
         atomic_bool cancel = false;
         const RelocationResult *result;
         uint64_t wait_usec;
@@ -139,7 +189,7 @@ static void wrong_in_a_part(Arena *arena, int device_fd)
         must(move_until(&move, "commit"));
         must(relocation_step(move.relocation, &wait_usec) == RELOCATION_AGAIN);
         must(strcmp(relocation_stage(move.relocation), "commit") == 0);
-        at = place_of(subject, 4096);
+        at = place_of(arena, subject, 4096);
         flip_on_device(device_fd, at);
         atomic_store(&cancel, true);
         (void)move_until(&move, NULL);
@@ -149,7 +199,7 @@ static void wrong_in_a_part(Arena *arena, int device_fd)
                             outcome_name(result->outcome));
         move_end(&move);
         arena->options.cancel = NULL;
-        flip_on_device(device_fd, at);
+        flip_back(device_fd, at, subject);
         (void)subject_check(arena, subject, "a bit of the first slice");
         subject_free(subject);
 }
@@ -213,9 +263,10 @@ static void do_deed(unsigned deed, const char *path, size_t offset, const uint8_
                 fd = open(path, O_RDWR | O_CLOEXEC);
                 must(fd >= 0);
                 /* It gets shorter each time, and has to stay longer than what is cut out. */
+                /* btrfs cannot cut out. */
                 if (fallocate(fd, FALLOC_FL_COLLAPSE_RANGE, (off_t)(offset / 2 / BLOCK_BYTES * BLOCK_BYTES),
                               BLOCK_BYTES) < 0)
-                        must(errno == EINVAL);
+                        must(errno == EINVAL || errno == EOPNOTSUPP);
                 return;
         case 8:
                 must(chmod(path, 0600) == 0 && chmod(path, 0640) == 0);
@@ -318,6 +369,15 @@ static void foreign_deeds(Arena *arena, bool by_hand, unsigned round, Tally *tal
                 subject_free(subjects[i]);
 }
 
+/* btrfs finds wrong bits by itself in what has checksums: new files in the arena shall have none. */
+static void without_checksums(const Arena *arena)
+{
+        _cleanup_close_ int fd = open(arena->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int flags = FS_NOCOW_FL;
+
+        must(fd >= 0 && ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0);
+}
+
 static void scenario(Arena *arena)
 {
         _cleanup_close_ int device_fd = device_open(arena);
@@ -328,12 +388,14 @@ static void scenario(Arena *arena)
                             strerror(errno));
                 return;
         }
+        if (arena_is(arena, "btrfs"))
+                without_checksums(arena);
         wrong_on_device(arena, device_fd, 4096, NOBODY, "a bit of the first piece");
-        wrong_on_device(arena, device_fd, N_PIECES / 2 * PIECE_BYTES + 8192, NOBODY, "a bit in the middle");
+        wrong_on_device(arena, device_fd, N_PIECES / 2 * PIECE_BYTES + 4096, NOBODY, "a bit in the middle");
         wrong_on_device(arena, device_fd, N_PIECES * PIECE_BYTES - 4096, NOBODY, "a bit of the last block");
         wrong_on_device(arena, device_fd, 0, READER, "a bit while somebody reads");
         wrong_on_device(arena, device_fd, 0, WRITER, "a bit while somebody may write");
-        if (arena_is(arena, "ext4"))
+        if (!arena_is(arena, "xfs"))
                 wrong_in_a_part(arena, device_fd);
         if (arena->n_lost > 0)
                 return;
