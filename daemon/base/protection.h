@@ -138,6 +138,9 @@
 #ifndef DEFRAGD_WITHOUT_WRITTEN
 #define DEFRAGD_WITHOUT_WRITTEN 0 /* what could not be written to its new place goes back to the old one */
 #endif
+#ifndef DEFRAGD_WITHOUT_THAWED
+#define DEFRAGD_WITHOUT_THAWED 0 /* no lease is taken for what waits while the file system is frozen */
+#endif
 #ifndef DEFRAGD_WITHOUT_NOT_CACHED
 #define DEFRAGD_WITHOUT_NOT_CACHED 0 /* what was not in the page cache is not there afterwards */
 #endif

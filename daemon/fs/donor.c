@@ -105,6 +105,14 @@ int donor_create(const FsVolume *volume, int root_fd, const FileId *parents, siz
         return donor_create_below(root_fd);
 }
 
+int donor_wait_thawed(int donor_fd)
+{
+        if (!PROTECTED_BY(THAWED))
+                return 0;
+        /* Any change waits; nobody ever sees the donor's stamps. */
+        return futimens(donor_fd, NULL) < 0 ? -errno : 0;
+}
+
 int donor_prepare(int donor_fd, const FileFacts *target)
 {
         struct fsxattr attributes;

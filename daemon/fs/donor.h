@@ -22,6 +22,10 @@ int donor_create(const FsVolume *volume, int root_fd, const FileId *parents, siz
  * -errno. */
 int donor_prepare(int donor_fd, const FileFacts *target);
 
+/* Waits while the file system is frozen: for whoever is about to take a lease. One that is frozen a moment later keeps the lease as long
+ * as lease-break-time allows. Returns 0 or -errno. */
+int donor_wait_thawed(int donor_fd);
+
 /* Sets the donor's size to donor_size_bytes and allocates exactly what map has allocated, shifted down by shift, in as
  * few runs as free space has room for. Nothing is written. *ret_runs: in how many runs it lies. Returns 0; DONOR_DIFFERS
  * when the allocator would not make the same map; -ENOSPC, -EDQUOT; -errno. */

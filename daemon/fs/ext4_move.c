@@ -354,9 +354,12 @@ static int move_commit(EngineJob *job)
         if (!slice_next(job, &progress, &slice))
                 return ENGINE_DONE;
         r = slice_read(job, &slice);
-        /* Waits while the file system is frozen, with no lease yet: others may go on reading. */
-        if (r == 0 && futimens(job->donor_fd, NULL) < 0)
-                return target_verdict_of_error(job, -errno);
+        if (r == 0) {
+                /* Others may go on reading meanwhile. */
+                r = donor_wait_thawed(job->donor_fd);
+                if (r < 0)
+                        return target_verdict_of_error(job, r);
+        }
         if (r == 0)
                 r = lease_take_write(job->target_fd);
         if (r == 0 || (r > 0 && !PROTECTED_BY(LEASE))) {

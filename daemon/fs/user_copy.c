@@ -235,6 +235,9 @@ int user_copy_commit(EngineJob *job, const XfsCommit *commit, bool with_lease)
         int r;
 
         if (with_lease) {
+                r = donor_wait_thawed(job->donor_fd);
+                if (r < 0)
+                        return r;
                 r = lease_take_write(job->target_fd);
                 if (r != 0)
                         return target_verdict_of_lease(job, r);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* FILE_SYSTEMS: xfs ext4 */
-/* MUTANTS: NOTHING_HELD */
+/* MUTANTS: NOTHING_HELD THAWED THAWED:ext4 */
 
 /* Something happens to the whole volume between two steps, between every two: it is frozen and thawed, filled to the last block, made
  * read-only, unmounted lazily.
  *
- * The file is whole in its old place or in its new one. While it is frozen not a sector is written. Before the first step and after the
+ * The file is whole in its old place or in its new one. While it is frozen not a sector is written, and who wants to read the file can. Before the first step and after the
  * last nothing is held: then remount,ro succeeds, and the device of what was unmounted is free. */
 
 #include <errno.h>
@@ -54,10 +54,17 @@ static void device_node(const Arena *arena, char ret[static 64])
 
 /* --- frozen --- */
 
+/* In memory that both see. */
+typedef struct Frost {
+        char path[320];     /* of the file that is worked on, for the freezer */
+        uint64_t n_written; /* sectors while it was frozen */
+        bool is_locked;     /* nobody could read the file then */
+} Frost;
+
 typedef struct Freezer {
         const char *mount_path;
         char statistics[64];
-        uint64_t *n_written; /* shared: sectors while it was frozen */
+        Frost *frost;
 } Freezer;
 
 static uint64_t sectors_written(const char *statistics)
@@ -77,34 +84,42 @@ static void freezer_run(int socket, void *context)
         const Freezer *freezer = context;
 
         while (foreign_hear(socket) == 'f') {
-                int fd = open(freezer->mount_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                int fd = open(freezer->mount_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), reader_fd;
                 uint64_t before;
 
                 must(fd >= 0 && ioctl(fd, FIFREEZE, 0) == 0);
                 before = sectors_written(freezer->statistics);
                 foreign_say(socket, 'f');
                 pause_usec(FROZEN_USEC);
-                *freezer->n_written = sectors_written(freezer->statistics) - before;
+                freezer->frost->n_written = sectors_written(freezer->statistics) - before;
+                reader_fd = open(freezer->frost->path, O_RDONLY | O_NONBLOCK | O_NOATIME | O_CLOEXEC);
+                freezer->frost->is_locked = reader_fd < 0 && errno == EWOULDBLOCK;
+                must(reader_fd >= 0 || freezer->frost->is_locked);
+                (void)close(reader_fd);
                 must(ioctl(fd, FITHAW, 0) == 0);
                 (void)close(fd);
                 foreign_say(socket, 't');
         }
 }
 
-static void frozen(Arena *arena, const Foreign *freezer, const uint64_t *n_written, Subject *subject,
-                   const char *stage)
+static void frozen(Arena *arena, const Foreign *freezer, Frost *frost, Subject *subject, const char *stage)
 {
         char what[64];
         Move move;
 
+        memcpy(frost->path, subject->path, sizeof(frost->path));
         snprintf(what, sizeof(what), "frozen before %s", stage);
         move_begin(arena, subject, &move);
         must(move_until(&move, stage));
         must(foreign_ask(freezer, 'f') == 'f');
-        (void)move_expect(arena, &move, what, "moved");
+        (void)move_until(&move, NULL);
         must(foreign_answer(freezer) == 't');
-        if (*n_written > 0)
-                hazard_lost(arena, "%s: %llu sectors were written", what, (unsigned long long)*n_written);
+        if (frost->is_locked)
+                hazard_lost(arena, "%s: who wants to read the file has to wait for the thaw", what);
+        if (frost->n_written > 0)
+                hazard_lost(arena, "%s: %llu sectors were written", what,
+                            (unsigned long long)frost->n_written);
+        (void)move_expect(arena, &move, what, "moved");
         (void)subject_check(arena, subject, what);
 }
 
@@ -219,7 +234,7 @@ static void scenario(Arena *arena)
 {
         enum { FROZEN, FULL, READ_ONLY, UNMOUNTED, N_ACTS };
         Subject *subjects[N_ACTS][ELEMENTS(stages)];
-        Freezer context = {.mount_path = arena->volume.mount_path, .n_written = shared_memory(4096)};
+        Freezer context = {.mount_path = arena->volume.mount_path, .frost = shared_memory(sizeof(Frost))};
         Foreign freezer;
 
         device_in_sysfs(arena, "/stat", context.statistics);
@@ -233,7 +248,7 @@ static void scenario(Arena *arena)
                         subjects[act][i] = subject_new(arena, name, N_PIECES, PIECE_BYTES, 0);
                 }
         for (size_t i = 0; i < ELEMENTS(stages) && arena->n_lost == 0; i++) {
-                frozen(arena, &freezer, context.n_written, subjects[FROZEN][i], stages[i]);
+                frozen(arena, &freezer, context.frost, subjects[FROZEN][i], stages[i]);
                 full(arena, subjects[FULL][i], stages[i]);
                 read_only(arena, subjects[READ_ONLY][i], stages[i]);
                 unmounted(arena, subjects[UNMOUNTED][i], stages[i]);
