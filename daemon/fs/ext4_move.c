@@ -116,7 +116,7 @@ static int move_sample(EngineJob *job)
                 return r;
         if (job->sampled.size_bytes != job->looked->size_bytes || !target_is_as_planned(job))
                 return target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
-        progress_note_cache(job, &progress);
+        cache_note_take(job, &progress.cache);
         r = progress_note_samples(job, &progress);
         progress_store(job, &progress);
         return r;
@@ -369,8 +369,8 @@ static int move_commit(EngineJob *job)
                 r = target_verdict_of_lease(job, r);
         }
         /* After an error the page cache may have the only good copy. */
-        if (r >= 0)
-                progress_leave_cache(job, &progress, slice.offset, slice.n_bytes);
+        if (r >= 0 && PROTECTED_BY(CACHE_REFILL))
+                cache_note_leave(job, &progress.cache, slice.offset, slice.n_bytes);
         progress.at = slice.offset + slice.n_bytes;
         progress_store(job, &progress);
         return r != ENGINE_DONE ? r : (slice_next(job, &progress, &slice) ? ENGINE_MORE : ENGINE_DONE);

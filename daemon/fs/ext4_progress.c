@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Two looks at the region, of which nothing is to be seen afterwards. */
+/* What was done of a region, and samples of it. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,6 @@
 
 #include "base/checksum.h"
 #include "base/cleanup.h"
-#include "base/protection.h"
 #include "facts/page_cache.h"
 #include "fs/copy.h"
 #include "fs/ext4_progress.h"
@@ -27,80 +26,6 @@ Progress progress_load(const EngineJob *job)
 void progress_store(EngineJob *job, const Progress *progress)
 {
         memcpy(&job->cookie, progress, sizeof(*progress));
-}
-
-/* --- the page cache --- */
-
-/* Is anything of a range in the page cache? Before Linux 6.5 there is only a read that does not wait. */
-static bool any_cached(int fd, uint64_t offset, uint64_t n_bytes, uint64_t *ret_bytes)
-{
-        uint64_t resident;
-        char byte;
-
-        if (page_cache_resident(fd, offset, n_bytes, &resident) == 0) {
-                *ret_bytes = resident;
-                return resident > 0;
-        }
-        *ret_bytes = 1;
-        for (uint64_t at = 0; at < n_bytes; at += PROGRESS_PIECE_BYTES) {
-                const struct iovec one = {.iov_base = &byte, .iov_len = 1};
-
-                if (preadv2(fd, &one, 1, (off_t)(offset + at), RWF_NOWAIT) == 1)
-                        return true;
-        }
-        return false;
-}
-
-static uint64_t piece_bytes(const Region *region)
-{
-        uint64_t bytes = PROGRESS_PIECE_BYTES;
-
-        while (region->length / bytes >= PROGRESS_PIECES_MAX - 1)
-                bytes *= 2;
-        return bytes;
-}
-
-bool progress_was_cached(const EngineJob *job, const Progress *progress, uint64_t offset)
-{
-        const uint64_t bytes = piece_bytes(&job->region);
-        const uint64_t i = offset / bytes - job->region.offset / bytes;
-
-        return progress->cached[i / 64] >> (i % 64) & 1;
-}
-
-void progress_note_cache(EngineJob *job, Progress *progress)
-{
-        const uint64_t bytes = piece_bytes(&job->region), end = job->region.offset + job->region.length;
-        uint64_t unused;
-
-        if (!any_cached(job->target_fd, job->region.offset, job->region.length, &job->cached_bytes))
-                job->cached_bytes = 0;
-        if (job->cached_bytes == 0)
-                return;
-        for (uint64_t at = job->region.offset, i = 0; at < end; at = u64_align_down(at, bytes) + bytes, i++)
-                if (job->cached_bytes == job->region.length ||
-                    any_cached(job->target_fd, at, u64_min(u64_align_down(at, bytes) + bytes, end) - at,
-                               &unused))
-                        progress->cached[i / 64] |= UINT64_C(1) << (i % 64);
-}
-
-void progress_leave_cache(const EngineJob *job, const Progress *progress, uint64_t offset, uint64_t n_bytes)
-{
-        const uint64_t bytes = piece_bytes(&job->region), end = offset + n_bytes;
-        uint64_t from = offset;
-
-        if (!PROTECTED_BY(CACHE_REFILL))
-                return;
-        for (uint64_t at = offset, to; at < end; at = to) {
-                to = u64_min(u64_align_down(at, bytes) + bytes, end);
-                if (progress_was_cached(job, progress, at)) {
-                        from = to;
-                } else if (to == end || progress_was_cached(job, progress, to)) {
-                        (void)posix_fadvise(job->target_fd, (off_t)from, (off_t)(to - from),
-                                            POSIX_FADV_DONTNEED);
-                        from = to;
-                }
-        }
 }
 
 bool stretch_next(const ExtentMap *map, uint64_t from, uint64_t end, Stretch *ret)

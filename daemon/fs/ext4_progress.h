@@ -5,12 +5,11 @@
  * anything was read, and what some of it held. Private to the engine. */
 
 #include "base/number.h"
+#include "fs/cache_note.h"
 #include "fs/engine.h"
 
-/* What is known of the page cache is known of pieces that are at least so long; slices end with one. A page of any machine divides
- * it. */
-#define PROGRESS_PIECE_BYTES (64 * KIB)
-#define PROGRESS_PIECES_MAX  1024
+/* Slices end with a piece of what is known of the page cache. */
+#define PROGRESS_PIECE_BYTES CACHE_NOTE_PIECE_BYTES
 
 /* Samples that the audit compares: from the beginning, the middle and the end of the region. */
 #define PROGRESS_SAMPLES_MAX  3
@@ -27,8 +26,7 @@ typedef struct Progress {
         uint64_t slice_bytes; /* of the next one, at most */
         uint64_t n_samples;
         ProgressSample samples[PROGRESS_SAMPLES_MAX];
-        /* A bit for each piece of the region, as it was before anything was read; the first is that of its first byte. */
-        uint64_t cached[PROGRESS_PIECES_MAX / 64];
+        CacheNote cache;
 } Progress;
 _Static_assert(sizeof(Progress) <= sizeof(EngineCookie), "the cookie has room");
 
@@ -44,13 +42,6 @@ typedef struct Stretch {
 
 /* The first stretch at or behind from, cut at end. Returns false when there is none. */
 bool stretch_next(const ExtentMap *map, uint64_t from, uint64_t end, Stretch *ret);
-
-/* What of the region is in the page cache, all of it at once: whoever reads the first part of a file makes the kernel read more. */
-void progress_note_cache(EngineJob *job, Progress *progress);
-bool progress_was_cached(const EngineJob *job, const Progress *progress, uint64_t offset);
-
-/* What was not there before is not there afterwards. */
-void progress_leave_cache(const EngineJob *job, const Progress *progress, uint64_t offset, uint64_t n_bytes);
 
 /* Reads samples from the device and notes their checksums. Returns 0 or -errno. */
 int progress_note_samples(const EngineJob *job, Progress *progress);

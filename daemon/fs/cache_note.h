@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What of a job's region was in the page cache, for engines whose kernel works there: what was not in it before shall not be in it
+ * afterwards. Through the job's target_fd; any thread. */
+
+#include "base/number.h"
+#include "fs/engine.h"
+
+/* It is known of pieces that are at least so long. A page of any machine divides it. */
+#define CACHE_NOTE_PIECE_BYTES (64 * KIB)
+#define CACHE_NOTE_PIECES_MAX  1024
+
+/* A bit for each piece of the region: the first is that of its first byte. All zero: nothing was there. */
+typedef struct CacheNote {
+        uint64_t cached[CACHE_NOTE_PIECES_MAX / 64];
+} CacheNote;
+
+/* Looks at all of the region, into a note that is all zero, and counts job->cached_bytes: before anything of it is read, because whoever reads the
+ * first part of a file makes the kernel read more. */
+void cache_note_take(EngineJob *job, CacheNote *note);
+
+/* Drops what of the range was not there then. Clean pages only: the caller waits for the others. */
+void cache_note_leave(const EngineJob *job, const CacheNote *note, uint64_t offset, uint64_t n_bytes);
