@@ -21,6 +21,7 @@
 #include "base/number.h"
 #include "base/protection.h"
 #include "facts/page_cache.h"
+#include "fs/donor.h"
 #include "fs/driver.h"
 #include "fs/ext4_extents.h"
 #include "fs/ext4_progress.h"
