@@ -103,3 +103,23 @@ is_swept()
 {
         logged "$SCRATCH/volume: swept"
 }
+
+is_paused()
+{
+        [[ $(sed -n 's/^X_DEFRAGD_STATE=//p' "$TOLD" | tail -n 1) == paused ]]
+}
+
+# The tool, while the service is paused: its files are open, and the volume is full, for as long as the disk takes. A try within that time
+# would find them in use, and the next one comes ten minutes later.
+fragment()
+{
+        local resume=0
+
+        if [[ ${service_pid:-} ]] && service_is_alive && ! is_paused; then
+                kill -s USR1 "$service_pid"
+                expect 5 is_paused
+                resume=1
+        fi
+        command fragment "$@"
+        ((!resume)) || kill -s USR2 "$service_pid"
+}

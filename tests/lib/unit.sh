@@ -10,7 +10,8 @@
 . "$(dirname "${BASH_SOURCE[0]}")/roots.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/booted.sh"
 
-SETTLE=1
+# Longer than it takes to make files: a try while they are still open for writing is followed by one ten minutes later.
+SETTLE=3
 # A question is a process or more of the container's, and many are asked at the same time.
 POLL=0.2
 

@@ -15,7 +15,7 @@ machine_begin "$@"
 
 FILE_FAILED=3c2b149be6d5474985f093f7e45ffb47
 VOLUME_STOPPED=a753cb1445a44cba8ad68d56b261f966
-SETTLE=2
+SETTLE=6
 
 # --- the machine ---
 

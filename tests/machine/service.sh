@@ -14,7 +14,7 @@ machine_begin "$@"
 
 DISK_STUCK=808d8f7ab801440e81f09af4c91da54a
 DISK_ANSWERS=385bbe9d53e24553a6c87a11d019bb2b
-SETTLE=2
+SETTLE=6
 WATCHDOG=4
 
 # frozen_for SECONDS: since $frozen_since, altogether.

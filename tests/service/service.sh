@@ -10,7 +10,7 @@
 test_begin "$@"
 
 # Longer than it takes to write the files of a test.
-SETTLE=2
+SETTLE=5
 V=/srv/volume
 
 config()

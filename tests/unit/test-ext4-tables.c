@@ -76,12 +76,13 @@ static int scan_all(int fd, uint64_t from, Seen *seen)
 }
 
 /* A file whose blocks lie apart from each other: nothing in the bitmaps knows of them, but nobody looks there. */
-static void file_add(ext2_filsys fs, ext2_ino_t number, unsigned n_fragments, bool adjoining)
+static void file_add_flagged(ext2_filsys fs, ext2_ino_t number, unsigned n_fragments, bool adjoining,
+                             uint32_t flags)
 {
         struct ext2_inode inode = {
                 .i_mode = LINUX_S_IFREG | 0600,
                 .i_links_count = 1,
-                .i_flags = EXT4_EXTENTS_FL | (number % 2 ? EXT2_IMMUTABLE_FL : 0),
+                .i_flags = EXT4_EXTENTS_FL | flags,
                 .i_generation = number * 7,
         };
         ext2_extent_handle_t tree;
@@ -98,6 +99,11 @@ static void file_add(ext2_filsys fs, ext2_ino_t number, unsigned n_fragments, bo
         assert_int_equal(ext2fs_read_inode(fs, number, &inode), 0);
         inode.i_generation = number * 7;
         assert_int_equal(ext2fs_write_inode(fs, number, &inode), 0);
+}
+
+static void file_add(ext2_filsys fs, ext2_ino_t number, unsigned n_fragments, bool adjoining)
+{
+        file_add_flagged(fs, number, n_fragments, adjoining, number % 2 ? EXT2_IMMUTABLE_FL : 0);
 }
 
 static int image_make(const char *features)
@@ -124,6 +130,8 @@ static int image_make(const char *features)
         for (ext2_ino_t i = FIRST_FILE + 4; i < FIRST_FILE + N_FILES; i++)
                 file_add(fs, i, 1, false);
         file_add(fs, NEXT_GROUP_FILE, 1, false);
+        /* A value of an extended attribute, which is nobody's file. */
+        file_add_flagged(fs, NEXT_GROUP_FILE + 1, 3, false, EXT4_EA_INODE_FL);
         assert_int_equal(ext2fs_close(fs), 0);
         assert_int_equal(unlink(path), 0);
         return fd;
