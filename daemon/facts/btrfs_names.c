@@ -13,7 +13,9 @@
 #include "facts/btrfs_tree.h"
 
 /* Subvolumes within subvolumes: a path has no room for more of them. */
-#define DEPTH_MAX 2048
+#define DEPTH_MAX  2048
+/* Longer than any path that can be opened, and a hostile disk cannot make us copy more than that for each step. */
+#define LENGTH_MAX 65536
 
 /* head + "/" + tail, without the slash where one of them is empty. NULL: no memory. */
 static char *path_join(const char *head, const char *tail)
@@ -97,6 +99,8 @@ static int path_climb(int fs_fd, uint64_t subvolume, char **path)
 
                 if (depth == DEPTH_MAX)
                         return -ELOOP;
+                if (strlen(*path) > LENGTH_MAX)
+                        return -ENAMETOOLONG;
                 r = prepend_subvolume(fs_fd, subvolume, path, &subvolume, &directory);
                 if (r < 0)
                         return r;
