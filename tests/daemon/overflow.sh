@@ -20,7 +20,7 @@ mkdir "$MNT/many"
 # Each of them a file of its own, since events of one file are merged.
 (cd "$MNT/many" && seq "$((limit + 1000))" | xargs -n 500 touch)
 (cd "$MNT/many" && seq "$((limit + 1000))" | xargs -n 500 sh -c 'for f; do : >"$f"; done' -)
-fragment --files=2 --size=4M "$MNT"
+command fragment --files=2 --size=4M "$MNT"
 sync -f "$MNT"
 sweeps=$(n_logged 'volume: swept')
 kill -CONT "$service_pid"
