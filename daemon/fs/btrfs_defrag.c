@@ -36,8 +36,8 @@
 #include "fs/target.h"
 
 /* The most that is under way at a time, but for the length of one extent: a fifth of a second for a disk. Slices of 4 to 64 MiB left the same number
- * of runs and took the same time (256 MiB in runs of 16 KiB; measured 2026-11-28, Linux 6.18). To begin with the next one while this one is written
- * gains nothing as long as each is looked at by itself: FIEMAP_FLAG_SYNC waits for everything that is under way in the file, not in the range. */
+ * of runs and took the same time (256 MiB in runs of 16 KiB; measured 2026-11-28, Linux 6.18). To begin with the next one while this one is
+ * written gained nothing that could be told from noise, be each of them looked at by itself or 16 MiB at a time. */
 #define SLICE_BYTES (8 * MIB)
 
 /* Changes that old are committed, and seen by whoever looks into the tree of extents: twice the interval of 30 s at which btrfs commits. */

@@ -12,7 +12,7 @@
 test_begin "$@"
 
 # INVENTORY_MAX of work/inventory.h.
-room=$(cd "$TESTS/.." && sed -n 's/^#define INVENTORY_MAX \([0-9]*\)$/\1/p' daemon/work/inventory.h)
+room=$(awk '$1 == "#define" && $2 == "INVENTORY_MAX" { print $3 }' "${TESTS%tests}daemon/work/inventory.h")
 ((room > 0)) || fail "how many does a sweep keep?"
 n_files=$((room + 300))
 test_volume 2G

@@ -245,6 +245,7 @@ done
 ! mountpoint --quiet "$SCRATCH/bound" || retry umount "$SCRATCH/bound"
 # One that was full is left alone for hours, but not after it is mounted anew.
 for name in "${VOLUMES[@]}"; do
+        logged "^defragd: $SCRATCH/$name: .*full" || continue
         retry umount "$SCRATCH/$name"
         mount_again "$name"
 done
