@@ -20,6 +20,15 @@
 #ifndef DEFRAGD_WITHOUT_LEASE_KEPT
 #define DEFRAGD_WITHOUT_LEASE_KEPT 0 /* the lease of the sample was not taken away meanwhile */
 #endif
+#ifndef DEFRAGD_WITHOUT_READ_LEASE
+#define DEFRAGD_WITHOUT_READ_LEASE 0 /* write lease while a slice is read into the page cache */
+#endif
+#ifndef DEFRAGD_WITHOUT_LEASE_YIELDED
+#define DEFRAGD_WITHOUT_LEASE_YIELDED 0 /* that lease goes back as soon as somebody waits for it */
+#endif
+#ifndef DEFRAGD_WITHOUT_ASK_FAST
+#define DEFRAGD_WITHOUT_ASK_FAST 0 /* nothing is in the queue of a slow disk in front of a commit */
+#endif
 #ifndef DEFRAGD_WITHOUT_COMMIT_LEASE
 #define DEFRAGD_WITHOUT_COMMIT_LEASE 0 /* write lease again around SWAPEXT */
 #endif
@@ -137,6 +146,9 @@
 #endif
 #ifndef DEFRAGD_WITHOUT_WRITTEN
 #define DEFRAGD_WITHOUT_WRITTEN 0 /* what could not be written to its new place goes back to the old one */
+#endif
+#ifndef DEFRAGD_WITHOUT_WHOLE_SLICES
+#define DEFRAGD_WITHOUT_WHOLE_SLICES 0 /* a slice that could not be moved to its end goes back */
 #endif
 #ifndef DEFRAGD_WITHOUT_THAWED
 #define DEFRAGD_WITHOUT_THAWED 0 /* no lease is taken for what waits while the file system is frozen */

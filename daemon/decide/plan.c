@@ -5,7 +5,8 @@
  * The extents become runs. A run that touches a wall (a shared extent that must stay so, one without an address, one that
  * is not aligned to blocks) is fixed as a whole: moving its other part would only cut it in two, so
  * nothing can be gained there. A good run is fixed because it is not worth moving. What is left between
- * two fixed runs is a group of bad runs, all shorter than bytes_per_run, and holes.
+ * two fixed runs is a group of bad runs, all shorter than bytes_per_run, and holes. Runs that can only move
+ * together count as one piece of so many runs: fixed if one of them touches a wall, bad if they are so on the average.
  *
  * A region of n runs makes n - 1 runs vanish. Weighed in bytes it is worth
  *         (n - 1) * bytes_per_run - bytes  =  sum over its runs of (bytes_per_run - run)  -  bytes_per_run.
@@ -19,19 +20,22 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/number.h"
 #include "base/protection.h"
 #include "decide/plan.h"
 
-/* One run; or several neighbours, where the unit of movement allows no cut between them. */
+/* One run; or several neighbours, where parts of one extent or the unit of movement allow no cut between them. */
 typedef struct Piece {
         uint64_t start, end; /* logical, holes within included */
         uint64_t bytes;
         uint64_t written_bytes;
         uint64_t shared_bytes;
         uint64_t n_runs;
-        bool fixed;       /* stays where it is */
+        bool fixed; /* stays where it is */
+        bool partial; /* holds a part of an extent on the disk of which other parts lie elsewhere in the file */
+        bool tied;    /* such parts lie on both sides of its end */
         bool wall_before; /* something without an address lies between the piece before and this one */
 } Piece;
 
@@ -86,9 +90,8 @@ static uint64_t good_bytes(const PlanLimits *limits)
         return u64_min(limits->bytes_per_run, half_runs_bytes);
 }
 
-/* Extents may come from several calls between which the file changed, so they may overlap or be out of
- * order. Such a one is cut to what lies behind its predecessors and fixes its run. Writes at most
- * map->n_extents pieces. */
+/* Extents may come from several calls between which the file changed, so they may overlap or be out of order. Such a one is cut to what
+ * lies behind its predecessors and fixes its run. Writes at most map->n_extents pieces. */
 static size_t runs_read(const Planner *planner, const ExtentMap *map, bool sharing_is_wall, Piece *pieces)
 {
         uint64_t block = planner->limits->block_bytes, next = 0, expected = 0;
@@ -119,6 +122,8 @@ static size_t runs_read(const Planner *planner, const ExtentMap *map, bool shari
 
                 piece = &pieces[n - 1];
                 piece->end = to;
+                piece->partial |= extent->partial;
+                piece->tied = extent->tied;
                 piece->bytes += to - from;
                 if (!extent->unwritten)
                         piece->written_bytes += to - from;
@@ -132,6 +137,19 @@ static size_t runs_read(const Planner *planner, const ExtentMap *map, bool shari
         if (n > 0 && !map->complete)
                 pieces[n - 1].fixed = true;
         return n;
+}
+
+/* What cannot be parted from a wall is no better off than the wall. */
+static void piece_join(Piece *piece, const Piece *next)
+{
+        piece->end = next->end;
+        piece->bytes += next->bytes;
+        piece->written_bytes += next->written_bytes;
+        piece->shared_bytes += next->shared_bytes;
+        piece->n_runs += next->n_runs;
+        piece->fixed |= next->fixed || next->wall_before;
+        piece->partial |= next->partial;
+        piece->tied = next->tied;
 }
 
 static int planner_add(Planner *planner, const Region *region)
@@ -196,9 +214,8 @@ static void window_give(Window *window, const Piece *piece)
         window->n_runs -= piece->n_runs;
 }
 
-/* left was ended by a limit, right by the end of the stretch: instead of a full region and a small rest,
- * two of about the same size, for the same gain and the same number of bytes. left stays the longer one,
- * and worth it. */
+/* left was ended by a limit, right by the end of the stretch: instead of a full region and a small rest, two of about the same size, for the
+ * same gain and the same number of bytes. left stays the longer one, and worth it. */
 static void windows_balance(const Planner *planner, const Piece *pieces, Window *left, Window *right)
 {
         while (left->to - left->from > 1 && window_has_room(planner, right, &pieces[left->to - 1])) {
@@ -276,25 +293,32 @@ static size_t group_align(const Planner *planner, Piece **pieces, size_t n_piece
 
         *pieces = piece;
         for (size_t i = 0; i < n_pieces; i++) {
-                if (n == 0 || (ends_on_unit(planner, &piece[n - 1]) && starts_on_unit(planner, &piece[i]))) {
+                if (n == 0 || (ends_on_unit(planner, &piece[n - 1]) && starts_on_unit(planner, &piece[i])))
                         piece[n++] = piece[i];
-                } else {
-                        piece[n - 1].end = piece[i].end;
-                        piece[n - 1].bytes += piece[i].bytes;
-                        piece[n - 1].written_bytes += piece[i].written_bytes;
-                        piece[n - 1].shared_bytes += piece[i].shared_bytes;
-                        piece[n - 1].n_runs += piece[i].n_runs;
-                }
+                else
+                        piece_join(&piece[n - 1], &piece[i]);
         }
         return n;
 }
 
-/* Parts the group, moved or not: once it has been moved it is a good run, and if not it is as large as
- * before. */
+/* Parts the group, moved or not: once moved it is a good run, and if not it is as large as before. */
 static bool piece_is_large(const Planner *planner, const Piece *piece)
 {
         return piece->n_runs > planner->limits->max_region_runs / 2 ||
                piece->bytes > planner->limits->max_region_bytes;
+}
+
+/* By itself, if it may be and is worth it. */
+static int add_large(Planner *planner, const Piece *pieces, size_t i)
+{
+        const PlanLimits *limits = planner->limits;
+        Window window = {.from = i, .to = i};
+
+        if (pieces[i].n_runs > limits->max_region_runs ||
+            pieces[i].bytes > u64_max(limits->max_region_bytes, limits->max_tied_bytes))
+                return 0;
+        window_take(&window, &pieces[window.to++]);
+        return window_is_worth(planner, &window) ? planner_add_window(planner, pieces, &window) : 0;
 }
 
 static int group_cut(Planner *planner, Piece *pieces, size_t n_pieces)
@@ -310,40 +334,116 @@ static int group_cut(Planner *planner, Piece *pieces, size_t n_pieces)
                 if (r < 0)
                         return r;
                 if (i < n_pieces) {
-                        Window window = {.from = i, .to = i};
-
-                        if (window_has_room(planner, &window, &pieces[i])) {
-                                window_take(&window, &pieces[window.to++]);
-                                if (window_is_worth(planner, &window))
-                                        r = planner_add_window(planner, pieces, &window);
-                                if (r < 0)
-                                        return r;
-                        }
+                        r = add_large(planner, pieces, i);
+                        if (r < 0)
+                                return r;
                 }
                 start = i + 1;
         }
         return 0;
 }
 
-static int plan_regions(Planner *planner, Piece *pieces, size_t n_pieces)
+/* On the average, where it is more than one run. */
+static bool piece_is_good(const Planner *planner, const Piece *piece)
+{
+        return piece->bytes / piece->n_runs >= planner->good_bytes;
+}
+
+static int plan_groups(Planner *planner, Piece *pieces, size_t n_pieces)
 {
         for (size_t i = 0; i < n_pieces;) {
                 size_t start = i;
                 int r;
 
-                if (pieces[i].fixed || pieces[i].bytes >= planner->good_bytes) {
+                if (pieces[i].fixed || piece_is_good(planner, &pieces[i])) {
                         i++;
                         continue;
                 }
                 do
                         i++;
                 while (i < n_pieces && !pieces[i].fixed && !pieces[i].wall_before &&
-                       pieces[i].bytes < planner->good_bytes);
+                       !piece_is_good(planner, &pieces[i]));
                 r = group_cut(planner, pieces + start, i - start);
                 if (r < 0)
                         return r;
         }
         return 0;
+}
+
+/* A chain is what lies from the first to the last part of an extent on the disk; or of several, where these overlap. Its parts can only be
+ * moved together, and with them all that lies between. What is no part may move alone. Which of the two, if any, is worth more? *ret is
+ * the chain as one piece, with as many runs as it has; false: its parts stay. */
+static int chain_judge(const Planner *planner, Piece *pieces, size_t n_pieces, Piece *ret_whole, bool *ret)
+{
+        const PlanLimits *limits = planner->limits;
+        Planner alone = *planner;
+        Piece whole = pieces[0], *copy;
+        int r;
+
+        for (size_t i = 1; i < n_pieces; i++)
+                piece_join(&whole, &pieces[i]);
+        *ret_whole = whole;
+        *ret = !whole.fixed && whole.n_runs <= limits->max_region_runs &&
+               whole.bytes <= u64_max(limits->max_region_bytes, limits->max_tied_bytes) &&
+               plan_is_worth(limits, whole.n_runs - 1, whole.bytes);
+        if (!*ret)
+                return 0;
+
+        copy = reallocarray(NULL, n_pieces, sizeof(*copy));
+        if (!copy)
+                return -ENOMEM;
+        alone.plan = (Plan){.runs_after = n_pieces};
+        alone.room = 0;
+        memcpy(copy, pieces, n_pieces * sizeof(*copy));
+        for (size_t i = 0; i < n_pieces; i++)
+                copy[i].fixed |= copy[i].partial;
+        r = plan_groups(&alone, copy, n_pieces);
+        free(copy);
+        /* What the rest of the gain costs. */
+        if (alone.plan.n_regions > 0)
+                *ret = plan_is_worth(limits, whole.n_runs - 1 - (n_pieces - alone.plan.runs_after),
+                                     whole.bytes - alone.plan.bytes);
+        plan_done(&alone.plan);
+        return r;
+}
+
+/* Makes one piece of each chain that moves as a whole, and fixes the parts of the others, in place. */
+static int chains_judge(const Planner *planner, Piece *pieces, size_t *n_pieces)
+{
+        size_t n = 0;
+
+        for (size_t i = 0, end; i < *n_pieces; i = end) {
+                Piece whole;
+                bool moves;
+                int r;
+
+                for (end = i + 1; end < *n_pieces && pieces[end - 1].tied;)
+                        end++;
+                if (end - i == 1) {
+                        pieces[n++] = pieces[i];
+                        continue;
+                }
+                r = chain_judge(planner, pieces + i, end - i, &whole, &moves);
+                if (r < 0)
+                        return r;
+                if (moves)
+                        pieces[n++] = whole;
+                /* With too many runs for a region now, but not any more when some of them have moved, it would be taken up again. */
+                for (size_t at = i; at < end && !moves; at++) {
+                        pieces[n] = pieces[at];
+                        pieces[n++].fixed |=
+                                pieces[at].partial || whole.n_runs > planner->limits->max_region_runs;
+                }
+        }
+        *n_pieces = n;
+        return 0;
+}
+
+static int plan_regions(Planner *planner, Piece *pieces, size_t n_pieces)
+{
+        const int r = chains_judge(planner, pieces, &n_pieces);
+
+        return r < 0 ? r : plan_groups(planner, pieces, n_pieces);
 }
 
 /* The whole map has to be known, or its last run would be fixed. An engine that swaps whole forks takes
@@ -412,9 +512,8 @@ static int plan_with_walls(const ExtentMap *map, uint64_t size_bytes, const Plan
         return 0;
 }
 
-/* blocked_by_sharing is what a person is told about a file in which nothing can be moved: set only in an
- * empty plan, and only if there were one without sharing. A second plan, without these walls, is the
- * exact answer. */
+/* blocked_by_sharing is what a person is told about a file in which nothing can be moved: set only in an empty plan, and only if there
+ * were one without sharing. A second plan, without these walls, is the exact answer. */
 int plan_make(const ExtentMap *map, uint64_t size_bytes, const PlanLimits *limits, Plan *ret)
 {
         Plan plan, unshared;

@@ -5,7 +5,8 @@
  *
  * A plan is a list of regions, ascending and apart from each other. Each begins at the first byte and ends at the last
  * byte (block, at EOF) of allocated extents of the file; in between lie only bad runs, and holes that stay holes.
- * Good runs stay where they are. Shared extents are walls: no region contains or crosses one, unless the limits allow to
+ * Good runs stay where they are, but for those that move with other parts of the same extent: parts of one extent on the disk
+ * move together or not at all. Shared extents are walls: no region contains or crosses one, unless the limits allow to
  * unshare; then the plan says how many bytes of space that takes. Nothing behind EOF is planned. */
 
 #include <stdbool.h>
@@ -19,6 +20,7 @@ typedef struct PlanLimits {
         uint64_t unit_bytes;  /* smallest movable unit: the extent size hint, else block_bytes */
         uint64_t
                 max_region_bytes; /* most allocated bytes in a region (a run longer than that is good anyway) */
+        uint64_t max_tied_bytes; /* the same of what cannot be parted, if that is more */
         uint32_t
                 max_region_runs; /* most runs in a region: bounds how long the commit holds the file's locks */
         uint64_t bytes_per_run; /* exchange rate: removing one run is worth moving this many bytes, no more.
@@ -63,5 +65,5 @@ uint64_t plan_bytes_per_run(bool rotational);
 #define PLAN_REGION_BYTES (UINT64_C(64) << 20)
 /* A commit costs 25 to 50 us a run under the file's locks: 2,000 runs stay near 100 ms. */
 #define PLAN_REGION_RUNS  2000
-/* Longest region that is moved in slices, where the budget is lifted. */
+/* Longest region that is moved in slices, where the budget is lifted; and most that may have to move together. Two of the longest extents of btrfs. */
 #define PLAN_SLICED_BYTES (UINT64_C(256) << 20)

@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/protection.h"
 #include "facts/btrfs_inodes.h"
+#include "facts/btrfs_ties.h"
 #include "facts/btrfs_tree.h"
 #include "facts/file_system.h"
 #include "facts/sysfs.h"
@@ -48,8 +49,36 @@ static bool is_btrfs(int fs_fd)
         return fstatfs(fs_fd, &status) == 0 && status.f_type == BTRFS_SUPER_MAGIC;
 }
 
+#define SYSFS_PATH_MAX 128
+
+/* /sys/fs/btrfs/UUID/NAME */
+static void sysfs_path(const uint8_t uuid[static 16], const char *name, char ret[static SYSFS_PATH_MAX])
+{
+        int n = snprintf(ret, SYSFS_PATH_MAX, "/sys/fs/btrfs/");
+
+        for (unsigned i = 0; i < 16; i++)
+                n += snprintf(ret + n, SYSFS_PATH_MAX - (size_t)n, "%s%02x",
+                              i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
+        (void)snprintf(ret + n, SYSFS_PATH_MAX - (size_t)n, "/%s", name);
+}
+
+/* The kernel shows a missing device by no name, by one that is no path, or by the one that it had; where sysfs tells (Linux 5.6) it is asked. */
+static bool device_is_missing(int fs_fd, const uint8_t *uuid, uint64_t device)
+{
+        struct btrfs_ioctl_dev_info_args info = {.devid = device};
+        char path[SYSFS_PATH_MAX], name[64], what[8];
+
+        if (ioctl(fs_fd, BTRFS_IOC_DEV_INFO, &info) < 0)
+                return true;
+        (void)snprintf(name, sizeof(name), "devinfo/%llu/missing", (unsigned long long)device);
+        sysfs_path(uuid, name, path);
+        if (sysfs_line_read(AT_FDCWD, path, what, sizeof(what)) >= 0)
+                return strcmp(what, "0") != 0;
+        return info.path[0] == '\0' || info.path[0] == '<';
+}
+
 /* Looks at every device: is it there, and is it of this file system or of a seed? */
-static int devices_judge(int fs_fd, uint64_t n_devices, BtrfsFacts *facts)
+static int devices_judge(int fs_fd, const uint8_t *uuid, uint64_t n_devices, BtrfsFacts *facts)
 {
         _cleanup_(btrfs_scan_done) BtrfsScan scan = {0};
         const BtrfsKey first = {BTRFS_DEV_ITEMS_OBJECTID, BTRFS_DEV_ITEM_KEY, 0};
@@ -63,7 +92,6 @@ static int devices_judge(int fs_fd, uint64_t n_devices, BtrfsFacts *facts)
         if (r < 0)
                 return r;
         while ((r = btrfs_scan_next(&scan, &item)) > 0) {
-                struct btrfs_ioctl_dev_info_args info = {.devid = item.key.offset};
                 struct btrfs_dev_item device;
 
                 if (item.n_bytes < sizeof(device))
@@ -74,7 +102,7 @@ static int devices_judge(int fs_fd, uint64_t n_devices, BtrfsFacts *facts)
                         memcpy(own, device.fsid, sizeof(own));
                 else if (memcmp(own, device.fsid, sizeof(own)) != 0)
                         facts->has_seed = true;
-                if (ioctl(fs_fd, BTRFS_IOC_DEV_INFO, &info) < 0 || info.path[0] == '\0')
+                if (device_is_missing(fs_fd, uuid, item.key.offset))
                         facts->is_degraded = true;
         }
         if (r < 0)
@@ -107,7 +135,7 @@ static int btrfs_read(int fs_fd, FsFacts *ret)
         /* As statfs counts free space, too: copies of RAID profiles count once. */
         facts.total_bytes = (uint64_t)status.f_blocks * (uint64_t)status.f_bsize;
         facts.btrfs = (BtrfsFacts){.n_devices = info.num_devices, .incompat = features.incompat_flags};
-        r = devices_judge(fs_fd, info.num_devices, &facts.btrfs);
+        r = devices_judge(fs_fd, facts.uuid, info.num_devices, &facts.btrfs);
         if (r < 0)
                 return r;
         *ret = facts;
@@ -174,19 +202,6 @@ static int btrfs_free_bytes(const FsFacts *facts, int fs_fd, uint64_t *ret)
         return 0;
 }
 
-#define SYSFS_PATH_MAX 128
-
-/* /sys/fs/btrfs/UUID/NAME */
-static void sysfs_path(const uint8_t uuid[static 16], const char *name, char ret[static SYSFS_PATH_MAX])
-{
-        int n = snprintf(ret, SYSFS_PATH_MAX, "/sys/fs/btrfs/");
-
-        for (unsigned i = 0; i < 16; i++)
-                n += snprintf(ret + n, SYSFS_PATH_MAX - (size_t)n, "%s%02x",
-                              i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
-        (void)snprintf(ret + n, SYSFS_PATH_MAX - (size_t)n, "/%s", name);
-}
-
 /* Balance, replace, resize, adding and removing of devices, activation of swap; a paused balance does not count. While a balance
  * runs, all that it may move looks shared. */
 static int btrfs_is_exclusive(const FsFacts *facts)
@@ -242,6 +257,7 @@ const FileSystemType file_system_btrfs = {
         .inode_open = btrfs_inode_open,
         .inode_read = btrfs_inode_read,
         .inodes_next = btrfs_inodes_next,
+        .map_tie = btrfs_map_tie,
         .free_bytes = btrfs_free_bytes,
         .is_exclusive = btrfs_is_exclusive,
 };

@@ -13,9 +13,11 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/number.h"
+#include "base/units.h"
 #include "facts/btrfs_extents.h"
 #include "facts/btrfs_tree.h"
 
@@ -24,6 +26,7 @@ typedef struct Reference {
         uint64_t physical;
         uint64_t n_bytes;
         uint64_t n_references;
+        bool is_held; /* one of them may stay where it is */
 } Reference;
 
 typedef struct References {
@@ -45,7 +48,8 @@ static int references_add(References *references, uint64_t physical, uint64_t n_
                 references->list = grown;
                 references->room = room;
         }
-        references->list[references->n++] = (Reference){physical, n_bytes, 1};
+        references->list[references->n++] =
+                (Reference){.physical = physical, .n_bytes = n_bytes, .n_references = 1};
         return 0;
 }
 
@@ -65,10 +69,14 @@ static void references_merge(References *references)
                 return;
         qsort(references->list, references->n, sizeof(*references->list), by_address);
         for (size_t i = 0; i < references->n; i++) {
-                if (n > 0 && references->list[n - 1].physical == references->list[i].physical)
+                const Reference *reference = &references->list[i];
+
+                if (n > 0 && references->list[n - 1].physical == reference->physical) {
                         references->list[n - 1].n_references++;
-                else
-                        references->list[n++] = references->list[i];
+                        references->list[n - 1].is_held |= reference->is_held;
+                } else {
+                        references->list[n++] = *reference;
+                }
         }
         references->n = n;
 }
@@ -97,13 +105,89 @@ static int map_append(ExtentMap *map, size_t *room, const Extent *extent)
         return 0;
 }
 
+/* Written extents as the kernel may see them before it moves anything: what lies together in the file and on the disk is one. */
+typedef struct Joined {
+        uint64_t from, to; /* in the file */
+        uint64_t expected; /* address of what would go on with it */
+        bool has_predecessor;
+        size_t first_reference, end_reference; /* those to parts of extents */
+} Joined;
+
 typedef struct Gathered {
         uint64_t offset, end; /* of the region */
         BtrfsRegion region;
         References references;
         ExtentMap map;
         size_t room; /* of map */
+        bool in_one_call;
+        Joined last, before; /* of what is written; without length: there is none */
 } Gathered;
+
+/* As the kernel goes through what it is handed. */
+#define CLUSTER_BYTES    (256 * KIB)
+#define EXTENT_BYTES_MAX (128 * MIB)
+
+/* Has it the greatest length? Such a one is left where it is, and nothing is joined with it. */
+static bool is_full(const Joined *joined)
+{
+        return joined->to - joined->from >= EXTENT_BYTES_MAX;
+}
+
+/* None of the extents comes back of which it holds parts. */
+static void joined_hold(Gathered *gathered, const Joined *joined)
+{
+        for (size_t i = joined->first_reference; i < joined->end_reference; i++)
+                gathered->references.list[i].is_held = true;
+}
+
+/* The same where nothing follows that it could be joined with, but for what is in one cluster with the one before. */
+static void joined_hold_end(Gathered *gathered, const Joined *joined)
+{
+        const uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+        const uint64_t within =
+                (joined->from - u64_align_down(gathered->offset, page_bytes)) % CLUSTER_BYTES;
+
+        if (!gathered->in_one_call || !joined->has_predecessor || within == 0 ||
+            joined->to > joined->from - within + CLUSTER_BYTES)
+                joined_hold(gathered, joined);
+}
+
+/* The last one is over. is_followed: by another one, without a hole. */
+static void joined_end(Gathered *gathered, bool is_followed)
+{
+        Joined *last = &gathered->last;
+
+        last->end_reference = gathered->references.n;
+        if (is_full(last)) {
+                joined_hold(gathered, last);
+                if (gathered->before.to == last->from)
+                        joined_hold_end(gathered, &gathered->before);
+        } else if (!is_followed) {
+                joined_hold_end(gathered, last);
+        }
+        gathered->before = *last;
+}
+
+static void joined_add(Gathered *gathered, const Extent *extent)
+{
+        Joined *last = &gathered->last;
+        const uint64_t end = extent->logical + extent->length;
+        const bool is_adjacent = last->to > last->from && last->to == extent->logical;
+
+        if (is_adjacent && last->expected == extent->physical) {
+                last->to = end;
+                last->expected += extent->length;
+                return;
+        }
+        joined_end(gathered, is_adjacent);
+        *last = (Joined){
+                .from = extent->logical,
+                .to = end,
+                .expected = extent->physical + extent->length,
+                .has_predecessor = is_adjacent && !is_full(last),
+                .first_reference = gathered->references.n,
+        };
+}
 
 static void gathered_done(Gathered *gathered)
 {
@@ -120,18 +204,15 @@ static int region_take(Gathered *gathered, const BtrfsItem *item)
         uint64_t end;
         int r;
 
-        if (item->n_bytes <= offsetof(struct btrfs_file_extent_item, type))
-                return -EIO;
+        r = btrfs_file_extent_read(item, &raw);
+        if (r < 0)
+                return r;
         region->n_items++;
-        if (((const uint8_t *)item->data)[offsetof(struct btrfs_file_extent_item, type)] ==
-            BTRFS_FILE_EXTENT_INLINE) {
+        if (r == 0) {
                 extent.logical = item->key.offset;
                 extent.length = gathered->end - item->key.offset;
                 return map_append(&gathered->map, &gathered->room, &extent);
         }
-        if (item->n_bytes < sizeof(raw))
-                return -EIO;
-        memcpy(&raw, item->data, sizeof(raw));
         end = u64_min(u64_add_saturate(item->key.offset, le64toh(raw.num_bytes)), gathered->end);
         /* A hole. */
         if (raw.disk_bytenr == 0 || end <= item->key.offset)
@@ -147,6 +228,7 @@ static int region_take(Gathered *gathered, const BtrfsItem *item)
         /* Preallocated places are not moved. They count as references by not being counted here. */
         if (r < 0 || extent.unwritten)
                 return r;
+        joined_add(gathered, &extent);
         region->moved_bytes += extent.length;
         if (raw.compression != 0)
                 region->compressed_bytes += extent.length;
@@ -160,12 +242,30 @@ static int region_take(Gathered *gathered, const BtrfsItem *item)
         return references_add(&gathered->references, le64toh(raw.disk_bytenr), le64toh(raw.disk_num_bytes));
 }
 
+/* Takes in what is written right behind the region. False: this is not. */
+static bool follower_add(Joined *follower, const BtrfsItem *item)
+{
+        struct btrfs_file_extent_item raw;
+        uint64_t physical;
+
+        if (item->key.offset != follower->to || btrfs_file_extent_read(item, &raw) <= 0)
+                return false;
+        physical = le64toh(raw.disk_bytenr) + le64toh(raw.offset);
+        if (raw.type != BTRFS_FILE_EXTENT_REG || raw.disk_bytenr == 0 || raw.compression != 0 ||
+            (follower->to > follower->from && physical != follower->expected))
+                return false;
+        follower->to = u64_add_saturate(follower->to, le64toh(raw.num_bytes));
+        follower->expected = physical + le64toh(raw.num_bytes);
+        return true;
+}
+
 /* An extent that begins before the region is not seen; regions begin with an extent. */
 static int region_scan(int fs_fd, FileId id, Gathered *gathered)
 {
         _cleanup_(btrfs_scan_done) BtrfsScan scan = {0};
         const BtrfsKey first = {id.inode, BTRFS_EXTENT_DATA_KEY, gathered->offset};
-        const BtrfsKey last = {id.inode, BTRFS_EXTENT_DATA_KEY, gathered->end - 1};
+        const BtrfsKey last = {id.inode, BTRFS_EXTENT_DATA_KEY, UINT64_MAX};
+        Joined follower = {.from = gathered->end, .to = gathered->end};
         BtrfsItem item;
         int r;
 
@@ -173,11 +273,20 @@ static int region_scan(int fs_fd, FileId id, Gathered *gathered)
         if (r < 0)
                 return r;
         while ((r = btrfs_scan_next(&scan, &item)) > 0) {
+                if (item.key.offset >= gathered->end) {
+                        if (!follower_add(&follower, &item) || is_full(&follower))
+                                break;
+                        continue;
+                }
                 r = region_take(gathered, &item);
                 if (r < 0)
                         return r;
         }
-        return r;
+        if (r < 0)
+                return r;
+        joined_end(gathered,
+                   gathered->last.to == gathered->end && follower.to > follower.from && !is_full(&follower));
+        return 0;
 }
 
 /* Items of the tree of extents in the order of their addresses: a search brings some hundred, so that neighbours need none of their own. */
@@ -242,11 +351,10 @@ static int transaction_commit(int fs_fd)
 }
 
 /* Adds up what is given back. */
-static int references_judge(int fs_fd, const References *references, uint64_t *ret)
+static int references_judge(int fs_fd, const References *references, BtrfsRegion *ret)
 {
         _cleanup_(extent_tree_done) ExtentTree tree = {0};
 
-        *ret = 0;
         for (size_t i = 0; i < references->n; i++) {
                 const Reference *reference = &references->list[i];
                 uint64_t n_references;
@@ -255,21 +363,26 @@ static int references_judge(int fs_fd, const References *references, uint64_t *r
                 r = extent_references(fs_fd, &tree, reference, &n_references);
                 if (r < 0)
                         return r;
-                if (n_references <= reference->n_references)
-                        *ret += reference->n_bytes;
+                if (n_references > reference->n_references)
+                        continue;
+                if (reference->is_held)
+                        ret->held_bytes += reference->n_bytes;
+                else
+                        ret->freed_bytes += reference->n_bytes;
         }
         return 0;
 }
 
-int btrfs_region_read(int fs_fd, FileId id, uint64_t offset, uint64_t length, bool is_young,
-                      BtrfsRegion *ret, ExtentMap *ret_map)
+int btrfs_region_read(int fs_fd, FileId id, uint64_t offset, uint64_t length, bool in_one_call,
+                      bool is_young, BtrfsRegion *ret, ExtentMap *ret_map)
 {
         _cleanup_(gathered_done) Gathered gathered = {
                 .offset = offset,
                 .end = u64_add_saturate(offset, length),
                 .map = {.complete = true},
+                .in_one_call = in_one_call,
         };
-        uint64_t freed_bytes;
+        BtrfsRegion given = {0};
         int r;
 
         if (length == 0)
@@ -283,11 +396,12 @@ int btrfs_region_read(int fs_fd, FileId id, uint64_t offset, uint64_t length, bo
                 if (r < 0)
                         return r;
         }
-        r = references_judge(fs_fd, &gathered.references, &freed_bytes);
+        r = references_judge(fs_fd, &gathered.references, &given);
         if (r == -ENOENT) {
                 r = transaction_commit(fs_fd);
+                given = (BtrfsRegion){0};
                 if (r == 0)
-                        r = references_judge(fs_fd, &gathered.references, &freed_bytes);
+                        r = references_judge(fs_fd, &gathered.references, &given);
                 /* Moved or deleted meanwhile. */
                 if (r == -ENOENT)
                         r = -EAGAIN;
@@ -295,7 +409,9 @@ int btrfs_region_read(int fs_fd, FileId id, uint64_t offset, uint64_t length, bo
         if (r < 0)
                 return r;
         *ret = gathered.region;
-        ret->freed_bytes += freed_bytes;
+        ret->has_parts = gathered.references.n > 0;
+        ret->freed_bytes += given.freed_bytes;
+        ret->held_bytes = given.held_bytes;
         *ret_map = TAKE(gathered.map, (ExtentMap){0});
         return 0;
 }

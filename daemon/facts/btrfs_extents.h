@@ -19,17 +19,21 @@ typedef struct BtrfsRegion {
         uint64_t
                 freed_bytes; /* and gives back: extents on the disk that nothing outside the region refers to. They are as long as
                                  * they were written, whatever has become of parts of them since */
+        uint64_t
+                held_bytes; /* and more of it where the kernel moves single extents, too: it leaves the end of what lies together where it is */
         uint64_t compressed_bytes;
         uint32_t n_items;
+        bool has_parts; /* of extents: nothing comes back of one before the last part has moved */
 } BtrfsRegion;
 
 /* Of the extents in [offset, offset + length) of a file, and their map, which is that of FIEMAP (released with extent_map_done()) but for
  * what is shared: to find that out takes FIEMAP fifty times as long as all the rest. Snapshots do not count as references here: whether an extent is shared
  * with others is FIEMAP's to say. What a transaction changes shows up when it is committed, so where it matters one is
  * (BTRFS_IOC_WAIT_SYNC: some milliseconds to some hundred); is_young: the file was changed within the last transactions.
+ * in_one_call: the kernel gets all of it at once, so that it is known what it does with the ends.
  * Returns 0, -EFBIG above BTRFS_REGION_ITEMS_MAX extents, -errno. */
-int btrfs_region_read(int fs_fd, FileId id, uint64_t offset, uint64_t length, bool is_young,
-                      BtrfsRegion *ret, ExtentMap *ret_map);
+int btrfs_region_read(int fs_fd, FileId id, uint64_t offset, uint64_t length, bool in_one_call,
+                      bool is_young, BtrfsRegion *ret, ExtentMap *ret_map);
 
 /* Has dirty data of a range written, and waits until the trees tell where. Returns 0 or -errno. */
 int btrfs_range_settle(int fd, uint64_t offset, uint64_t length);

@@ -80,17 +80,11 @@ static int gather_extent(Gathering *gathering, const BtrfsItem *item)
 {
         struct btrfs_file_extent_item raw;
         uint64_t physical, length;
+        int r;
 
-        if (item->n_bytes < offsetof(struct btrfs_file_extent_item, disk_bytenr))
-                return -EIO;
-        if (((const uint8_t *)item->data)[offsetof(struct btrfs_file_extent_item, type)] ==
-            BTRFS_FILE_EXTENT_INLINE)
-                return 0;
-        if (item->n_bytes < sizeof(raw))
-                return -EIO;
-        memcpy(&raw, item->data, sizeof(raw));
-        if (raw.disk_bytenr == 0)
-                return 0;
+        r = btrfs_file_extent_read(item, &raw);
+        if (r <= 0 || raw.disk_bytenr == 0)
+                return r < 0 ? r : 0;
         physical = le64toh(raw.disk_bytenr);
         if (raw.compression == 0) {
                 physical += le64toh(raw.offset);

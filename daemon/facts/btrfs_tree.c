@@ -135,3 +135,17 @@ int btrfs_item_read(int fs_fd, uint64_t tree, BtrfsKey key, void *data, size_t n
         memcpy(data, args.buf + sizeof(header), n);
         return (int)n;
 }
+
+int btrfs_file_extent_read(const BtrfsItem *item, struct btrfs_file_extent_item *ret)
+{
+        const uint8_t *bytes = item->data;
+
+        if (item->n_bytes <= offsetof(struct btrfs_file_extent_item, type))
+                return -EIO;
+        if (bytes[offsetof(struct btrfs_file_extent_item, type)] == BTRFS_FILE_EXTENT_INLINE)
+                return 0;
+        if (item->n_bytes < sizeof(*ret))
+                return -EIO;
+        memcpy(ret, bytes, sizeof(*ret));
+        return 1;
+}

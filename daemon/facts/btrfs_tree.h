@@ -55,5 +55,9 @@ bool btrfs_scan_holds_more(const BtrfsScan *scan);
 /* Less than, equal to or greater than 0. */
 int btrfs_key_order(BtrfsKey a, BtrfsKey b);
 
+/* An item of a file's data (EXTENT_DATA), in the order of bytes of the disk. Returns 1 with *ret; 0 for data within the inode, of which *ret says
+ * nothing; -EIO for one that is too short. */
+int btrfs_file_extent_read(const BtrfsItem *item, struct btrfs_file_extent_item *ret);
+
 /* One item by its key, at most n_bytes of it into data. Returns the number of bytes written there, -ENOENT, -errno. */
 int btrfs_item_read(int fs_fd, uint64_t tree, BtrfsKey key, void *data, size_t n_bytes);

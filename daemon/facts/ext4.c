@@ -329,6 +329,7 @@ static uint32_t ext4_group_of(const FsFacts *facts, uint64_t inode)
 
 const FileSystemType file_system_ext4 = {
         .name = "ext4",
+        .stale_read_ahead = true,
         .read = ext4_read,
         .inode_open = ext4_inode_open,
         .inode_read = ext4_inode_read,

@@ -18,6 +18,8 @@ typedef struct Extent {
         bool unwritten; /* allocated, reads as zeros */
         bool shared;    /* also belongs to another file or to another place of this one */
         bool unplaced; /* not on the volume yet (delayed allocation) or not addressable: physical means nothing */
+        bool partial; /* FileSystemType.map_tie(): one of several parts of one extent on the disk */
+        bool tied;    /* the same: parts of one lie both before its end and behind it */
 } Extent;
 
 typedef struct ExtentMap {

@@ -14,6 +14,7 @@
 
 #include "facts/btrfs.h"
 #include "facts/ext4.h"
+#include "facts/extent_map.h"
 #include "facts/file_id.h"
 #include "facts/xfs.h"
 
@@ -53,6 +54,10 @@ typedef struct InodeCursor {
 struct FileSystemType {
         const char *name; /* in the mount table: "xfs" */
 
+        /* Read-ahead of a file that somebody is making shorter can leave a wrong page behind its end (docs/UPSTREAM.md): what is looked at
+         * without a lease is not read through the page cache. */
+        bool stale_read_ahead;
+
         /* The directory at the top of the file system, through a directory of any mount of it. NULL: mount_fd is that. Returns a
          * descriptor or -errno. */
         int (*root_open)(int mount_fd);
@@ -80,6 +85,10 @@ struct FileSystemType {
          * or the first non-zero value that on_inode returned. */
         int (*inodes_next)(const FsFacts *facts, int fs_fd, InodeCursor *cursor,
                            int (*on_inode)(const InodeFacts *inode, void *userdata), void *userdata);
+
+        /* Says of the extents of a file's map which are parts of one extent on the disk: none of its space comes back before the last part
+         * has moved. Best effort. NULL: each extent stands for itself. Returns 0 or -errno. */
+        int (*map_tie)(int fs_fd, FileId id, ExtentMap *map);
 
         /* Without waiting for the volume, as far as it can tell so. Returns 0 or -errno. */
         int (*free_bytes)(const FsFacts *facts, int fs_fd, uint64_t *ret);

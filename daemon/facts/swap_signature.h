@@ -7,5 +7,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Reads the ends of the first page for each page size that Linux has (mkswap(8)). Returns 0 or -errno. Workers only. */
-int swap_signature_read(int fd, uint64_t size_bytes, bool *ret);
+/* Reads the ends of the first page for each page size that Linux has (mkswap(8)); past_cache: from the device, where that can be. Returns 0 or
+ * -errno. Workers only. */
+int swap_signature_read(int fd, uint64_t size_bytes, bool past_cache, bool *ret);

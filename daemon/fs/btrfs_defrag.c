@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/btrfs.h>
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -30,6 +29,7 @@
 #include "facts/page_cache.h"
 #include "facts/swap_signature.h"
 #include "fs/btrfs_defrag.h"
+#include "fs/cache_note.h"
 #include "fs/copy.h"
 #include "fs/donor.h"
 #include "fs/lease.h"
@@ -50,6 +50,8 @@
 /* What is remembered from the sample to the end; lives in job->cookie. */
 typedef struct State {
         uint64_t next; /* offset where the next slice begins */
+        CacheNote cached;
+        bool has_parts; /* the region is moved to its end, or what has moved gives no space back */
         uint64_t offsets[N_PIECES];
         uint64_t checksums[N_PIECES];
 } State;
@@ -102,7 +104,7 @@ static int check_swap(EngineJob *job)
                 return -errno;
         if (!(flags & FS_NOCOW_FL))
                 return ENGINE_DONE;
-        r = swap_signature_read(job->target_fd, job->sampled.size_bytes, &swap);
+        r = swap_signature_read(job->target_fd, job->sampled.size_bytes, false, &swap);
         if (r < 0)
                 return r;
         (void)posix_fadvise(job->target_fd, 0, 0, POSIX_FADV_NORMAL);
@@ -128,7 +130,7 @@ static int64_t age_nsec(const FileFacts *facts)
 }
 
 /* The map of the region, and whether to move it takes more space than it gives back. */
-static int read_layout(EngineJob *job)
+static int read_layout(EngineJob *job, State *state)
 {
         const bool is_young = age_nsec(&job->sampled) < (int64_t)SETTLED_NSEC;
         BtrfsRegion region;
@@ -138,8 +140,8 @@ static int read_layout(EngineJob *job)
         r = btrfs_range_settle(job->target_fd, job->region.offset, job->region.length);
         if (r < 0)
                 return r;
-        r = btrfs_region_read(job->target_fd, job->target, job->region.offset, job->region.length, is_young,
-                              &region, &job->map);
+        r = btrfs_region_read(job->target_fd, job->target, job->region.offset, job->region.length,
+                              job->region.length <= SLICE_BYTES, is_young, &region, &job->map);
         if (r == -EAGAIN)
                 return target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
         if (r == -EFBIG)
@@ -157,6 +159,9 @@ static int read_layout(EngineJob *job)
                 return target_verdict(job, ENGINE_SKIP, SKIP_COMPRESSED);
         if (job->sampled.size_bytes != job->looked->size_bytes || !target_is_as_planned(job))
                 return target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
+        state->has_parts = region.has_parts;
+        if (job->volume->moves_singles)
+                region.freed_bytes += region.held_bytes;
         if (region.moved_bytes > region.freed_bytes + job->region.shared_bytes &&
             PROTECTED_BY(WHOLE_EXTENTS))
                 return target_verdict(job, ENGINE_NO_GAIN, SKIP_WOULD_GROW);
@@ -174,8 +179,25 @@ static void *piece_room(void)
         return room;
 }
 
+/* From the disk (direct reads are answered out of the page cache: measured on Linux 6.18); then the page cache is what it was. */
+static ssize_t piece_read(int fd, void *room, uint64_t offset, bool is_hot)
+{
+        uint64_t cached_bytes;
+        ssize_t n;
+
+        if (page_cache_resident(fd, offset, PIECE_BYTES, &cached_bytes) < 0)
+                cached_bytes = is_hot;
+        (void)posix_fadvise(fd, (off_t)offset, PIECE_BYTES, POSIX_FADV_DONTNEED);
+        n = page_cache_read_past(fd, room, PIECE_BYTES, offset);
+        if (cached_bytes > 0)
+                page_cache_refill(fd, offset, PIECE_BYTES);
+        else
+                (void)posix_fadvise(fd, (off_t)offset, PIECE_BYTES, POSIX_FADV_DONTNEED);
+        return n;
+}
+
 /* Checksums of the pieces as they are now. */
-static int pieces_read(int fd, const State *state, uint64_t ret[static N_PIECES])
+static int pieces_read(const EngineJob *job, int fd, const State *state, uint64_t ret[static N_PIECES])
 {
         void *room = piece_room();
         int r = 0;
@@ -183,7 +205,7 @@ static int pieces_read(int fd, const State *state, uint64_t ret[static N_PIECES]
         if (!room)
                 return -ENOMEM;
         for (unsigned i = 0; i < N_PIECES && r == 0; i++) {
-                const ssize_t n = page_cache_read_past(fd, room, PIECE_BYTES, state->offsets[i]);
+                const ssize_t n = piece_read(fd, room, state->offsets[i], job->cached_bytes > 0);
 
                 if (n < 0)
                         r = (int)n;
@@ -225,7 +247,7 @@ static int pieces_take(EngineJob *job, State *state)
         for (unsigned i = 0; i < N_PIECES; i++)
                 state->offsets[i] = job->region.offset + u64_align_down(span / (N_PIECES - 1) * i,
                                                                         job->volume->facts.block_bytes);
-        return pieces_read(job->target_fd, state, state->checksums);
+        return pieces_read(job, job->target_fd, state, state->checksums);
 }
 
 typedef struct Slice {
@@ -317,13 +339,15 @@ static int defrag_sample(EngineJob *job)
         why = policy_judge(job->policy, &job->sampled);
         if (why != REASON_NONE)
                 return target_verdict(job, ENGINE_SKIP, why);
+        /* Before anything of it is read. */
+        cache_note_take(job, &state.cached);
         r = check_swap(job);
         if (r != ENGINE_DONE)
                 return r;
         r = check_compression(job);
         if (r != ENGINE_DONE)
                 return r;
-        r = read_layout(job);
+        r = read_layout(job, &state);
         if (r != ENGINE_DONE)
                 return r;
         /* The others are looked at when it is their turn. */
@@ -332,9 +356,6 @@ static int defrag_sample(EngineJob *job)
                 if (r != 0)
                         return r < 0 ? r : target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
         }
-        if (page_cache_resident(job->target_fd, job->region.offset, job->region.length, &job->cached_bytes) <
-            0)
-                job->cached_bytes = 0;
         r = pieces_take(job, &state);
         if (r < 0)
                 return r;
@@ -386,7 +407,7 @@ static int check_free_runs(EngineJob *job, uint32_t fewest)
 /* Nothing can be reserved: the kernel takes space when it writes. What can be known before is whether there is enough. */
 static int defrag_reserve(EngineJob *job)
 {
-        const uint32_t fewest = btrfs_fewest_runs(&job->map, SLICE_BYTES);
+        const uint32_t fewest = btrfs_fewest_runs(&job->map, SLICE_BYTES, job->volume->moves_singles);
         uint64_t free_bytes;
         int r;
 
@@ -404,25 +425,6 @@ static int defrag_reserve(EngineJob *job)
         return check_free_runs(job, fewest);
 }
 
-int btrfs_defrag_range(int fd, uint64_t offset, uint64_t end)
-{
-        struct btrfs_ioctl_defrag_range_args range = {
-                .start = offset,
-                .len = end - offset,
-                .flags = BTRFS_DEFRAG_RANGE_START_IO,
-                /* Everything in it: which extents are good was decided when the region was planned. */
-                .extent_thresh = UINT32_MAX,
-        };
-
-        if (ioctl(fd, BTRFS_IOC_DEFRAG_RANGE, &range) < 0)
-                return -errno;
-        if (sync_file_range(fd, (off_t)offset, (off_t)(end - offset),
-                            SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-                                    SYNC_FILE_RANGE_WAIT_AFTER) < 0)
-                return -errno;
-        return 0;
-}
-
 /* All that is written is asked for at once: the kernel would wait for 256 KiB at a time. */
 static void slice_ask(const EngineJob *job, const Slice *slice)
 {
@@ -435,18 +437,12 @@ static void slice_ask(const EngineJob *job, const Slice *slice)
 }
 
 /* Moves it and waits until it is on the disk. */
-static int slice_move(EngineJob *job, const Slice *slice)
+static int slice_move(EngineJob *job, const CacheNote *cached, const Slice *slice)
 {
-        const uint64_t length = slice->end - slice->offset;
-        uint64_t cached_bytes = 0;
-        bool was_cached;
         int r;
 
-        was_cached = page_cache_resident(job->target_fd, slice->offset, length, &cached_bytes) < 0 ||
-                     cached_bytes >= slice->written_bytes / 2;
-        if (!was_cached)
-                slice_ask(job, slice);
-        r = btrfs_defrag_range(job->target_fd, slice->offset, slice->end);
+        slice_ask(job, slice);
+        r = btrfs_defrag_range(job->target_fd, slice->offset, slice->end, job->volume->moves_singles);
         switch (-r) {
         case 0:
                 break;
@@ -459,14 +455,13 @@ static int slice_move(EngineJob *job, const Slice *slice)
         }
         job->bytes_moved += slice->written_bytes;
         /* The kernel works in the page cache, where this has pushed out something else. */
-        if (!was_cached && PROTECTED_BY(NOT_CACHED))
-                (void)posix_fadvise(job->target_fd, (off_t)slice->offset, (off_t)length,
-                                    POSIX_FADV_DONTNEED);
+        if (PROTECTED_BY(NOT_CACHED))
+                cache_note_leave(job, cached, slice->offset, slice->end - slice->offset);
         return ENGINE_DONE;
 }
 
 /* The region is over: what has become of it? */
-static int region_judge(EngineJob *job)
+static int region_judge(EngineJob *job, const CacheNote *cached)
 {
         _cleanup_(extent_map_done) ExtentMap map = {0};
         uint64_t n_runs;
@@ -475,6 +470,9 @@ static int region_judge(EngineJob *job)
         r = target_map_read(job, true, &map);
         if (r < 0)
                 return r;
+        /* Once more: until now the kernel may have held on to pages that it had just written (seen on Linux 6.12). */
+        if (PROTECTED_BY(NOT_CACHED))
+                cache_note_leave(job, cached, job->region.offset, job->region.length);
         n_runs = extent_map_runs(&map);
         if (!map.complete)
                 return target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN);
@@ -492,7 +490,7 @@ static int defrag_commit(EngineJob *job)
         int r;
 
         if (!slice_next(job, state.next, &slice))
-                return region_judge(job);
+                return region_judge(job, &state.cached);
         r = check_exclusive(job);
         if (r != ENGINE_DONE)
                 return r;
@@ -501,17 +499,19 @@ static int defrag_commit(EngineJob *job)
                 return r;
         if (r > 0 && PROTECTED_BY(CLONED_MEANWHILE))
                 return target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN);
-        r = slice_move(job, &slice);
+        r = slice_move(job, &state.cached, &slice);
         if (r != ENGINE_DONE)
                 return r;
         state.next = slice.end;
         state_put(job, &state);
+        if (!slice_next(job, state.next, &after))
+                return ENGINE_MORE;
 
         r = slice_map_read(job, &slice, true, &after);
         if (r < 0)
                 return r == -EAGAIN ? target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN) : r;
         /* Free space is in pieces after all: more of it would make the file worse. */
-        if (slice.n_runs > 1 && after.n_runs >= slice.n_runs && PROTECTED_BY(GAIN)) {
+        if (!state.has_parts && slice.n_runs > 1 && after.n_runs >= slice.n_runs && PROTECTED_BY(GAIN)) {
                 state.next = UINT64_MAX;
                 state_put(job, &state);
         }
@@ -524,7 +524,7 @@ static int defrag_recheck(const EngineJob *job, int fd)
         uint64_t now[N_PIECES];
         int r;
 
-        r = pieces_read(fd, &state, now);
+        r = pieces_read(job, fd, &state, now);
         if (r < 0)
                 return r;
         return memcmp(now, state.checksums, sizeof(now)) == 0 ? 0 : COPY_WRONG;
@@ -538,6 +538,7 @@ static void defrag_close(EngineJob *job)
 
 const Engine engine_btrfs_defrag = {
         .name = "btrfs-defrag-range",
+        .by_slices = true,
         .keeps_privileges = true,
         .kernel_copies = true,
         .open = defrag_open,

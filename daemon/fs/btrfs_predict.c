@@ -5,7 +5,9 @@
  * The kernel goes through a range by clusters, from its beginning on. In each it writes anew what belongs to an extent that is followed by
  * another written one without a hole between them, and what follows such a piece in the same cluster. Preallocated places and single
  * extents stay where they are. So the last extent of several stays apart when a cluster begins with it. Seen on Linux 6.18: without this,
- * files that could get no better were written anew by every run. */
+ * files that could get no better were written anew by every run. A kernel that moves singles moves all that is written. */
+
+#include <unistd.h>
 
 #include "base/number.h"
 #include "base/units.h"
@@ -41,9 +43,10 @@ static uint32_t add_piece(Tail *tail, const Extent *extent, uint64_t from, uint6
         return goes_on ? 0 : 1;
 }
 
-uint32_t btrfs_fewest_runs(const ExtentMap *map, uint64_t slice_bytes)
+uint32_t btrfs_fewest_runs(const ExtentMap *map, uint64_t slice_bytes, bool singles)
 {
         uint64_t slice_at = map->n_extents > 0 ? map->extents[0].logical : 0, bytes = 0;
+        const uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
         Tail tail = {0};
         uint32_t n_runs = 0;
 
@@ -51,17 +54,20 @@ uint32_t btrfs_fewest_runs(const ExtentMap *map, uint64_t slice_bytes)
                 const Extent *extent = &map->extents[i];
                 const Extent *next = i + 1 < map->n_extents ? extent + 1 : NULL;
                 const uint64_t end = extent->logical + extent->length;
-                const bool has_next = next && next->logical == end && !next->unwritten;
+                const bool has_next = singles || (next && next->logical == end && !next->unwritten);
 
                 if (bytes >= slice_bytes) {
                         slice_at = i > 0 ? extent[-1].logical + extent[-1].length : slice_at;
                         bytes = 0;
                 }
                 for (uint64_t from = extent->logical, to; from < end; from = to) {
-                        const uint64_t within = (from - slice_at) % CLUSTER_BYTES;
+                        /* Clusters end with pages. */
+                        const uint64_t within =
+                                (from - u64_align_down(slice_at, page_bytes)) % CLUSTER_BYTES;
 
                         to = u64_min(end, from - within + CLUSTER_BYTES);
-                        n_runs += add_piece(&tail, extent, from, to, within == 0, has_next);
+                        n_runs += add_piece(&tail, extent, from, to, within == 0 || from == slice_at,
+                                            has_next);
                 }
                 bytes += extent->length;
         }

@@ -112,6 +112,7 @@ static int scratch_holds(int fd, uint8_t *block, size_t n_bytes)
 typedef struct Layout {
         uint64_t n_runs; /* of data */
         uint64_t data_bytes, unwritten_bytes, shared_bytes;
+        uint64_t first; /* address of data */
 } Layout;
 
 static int layout_read(int fd, Layout *ret)
@@ -132,6 +133,8 @@ static int layout_read(int fd, Layout *ret)
                         layout.unwritten_bytes += extent->length;
                         continue;
                 }
+                if (layout.n_runs == 0)
+                        layout.first = extent->physical;
                 layout.data_bytes += extent->length;
                 layout.n_runs += layout.n_runs == 0 || extent->physical != expected;
                 expected = extent->physical + extent->length;
@@ -154,7 +157,7 @@ static int defrag_answers(int fd, uint8_t *block, size_t n_bytes)
         r = file_facts_read(fd, &facts_before);
         if (r < 0)
                 return r;
-        r = btrfs_defrag_range(fd, 0, (uint64_t)ALL_BLOCKS * n_bytes);
+        r = btrfs_defrag_range(fd, 0, (uint64_t)ALL_BLOCKS * n_bytes, false);
         if (r < 0)
                 return r;
         r = layout_read(fd, &after);
@@ -169,6 +172,28 @@ static int defrag_answers(int fd, uint8_t *block, size_t n_bytes)
         /* There may be no two free blocks side by side. */
         if (after.n_runs >= before.n_runs)
                 return -ENOSPC;
+        return scratch_holds(fd, block, n_bytes);
+}
+
+/* Is an extent that has none next to it moved, too, if the kernel is asked so? Returns 1, 0, -errno. */
+static int singles_move(int fd, uint8_t *block, size_t n_bytes, bool *ret)
+{
+        Layout before, after;
+        int r;
+
+        *ret = false;
+        r = layout_read(fd, &before);
+        if (r < 0 || before.n_runs != 1)
+                return r < 0 ? r : 1;
+        r = btrfs_defrag_range(fd, 0, (uint64_t)ALL_BLOCKS * n_bytes, true);
+        if (r < 0)
+                return r == -EOPNOTSUPP || r == -EINVAL ? 1 : r;
+        r = layout_read(fd, &after);
+        if (r < 0)
+                return r;
+        if (after.data_bytes != before.data_bytes || after.unwritten_bytes != before.unwritten_bytes)
+                return 0;
+        *ret = after.n_runs == 1 && after.first != before.first;
         return scratch_holds(fd, block, n_bytes);
 }
 
@@ -213,6 +238,9 @@ static int btrfs_probe(FsVolume *volume, int root_fd, const FileId *parents, siz
         if (r < 0)
                 return r;
         r = defrag_answers(fd, block, n_bytes);
+        if (r <= 0)
+                return r;
+        r = singles_move(fd, block, n_bytes, &volume->moves_singles);
         if (r <= 0)
                 return r;
         r = sharing_answers(volume, root_fd, fd, parents, n_parents);

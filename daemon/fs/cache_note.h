@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What of a job's region was in the page cache, for an engine whose kernel works there (ext4): what was not in it before shall not be in it
+/* What of a job's region was in the page cache, for an engine whose kernel works there (ext4, btrfs): what was not in it before shall not be in it
  * afterwards. Through the job's target_fd; any thread. */
 
 #include "base/number.h"

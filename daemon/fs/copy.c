@@ -279,8 +279,9 @@ static int slot_finished(Copier *copier, Slot *slot, bool verify)
         uint32_t wanted = request->kind == COPY_WRITE ? piece->bytes : piece->source_bytes;
         int r;
 
-        /* Of a device mapper's disk that fails Linux 6.1 tells a ring to try again; pread(2) tells what is wrong. */
-        if (request->result == -EAGAIN)
+        /* Of a device mapper's disk that fails Linux 6.1 tells a ring to try again; pread(2) tells what is wrong. And where a ring may have no
+         * thread for what it cannot do at once (pids.max), it has not tried. */
+        if (request->result == -EAGAIN || request->result == -ECANCELED)
                 request_finish(request, 0, wanted, copier->align_bytes);
         if (request->result >= 0 && (uint32_t)request->result < wanted)
                 request_finish(request, (uint32_t)request->result, wanted, copier->align_bytes);
@@ -447,5 +448,49 @@ int copier_flush_wait(Copier *copier)
                 if (r < 0)
                         ring_give_up(copier, r);
         }
+        /* The ring had no thread for it: nothing was tried. */
+        if (copier->flush.result == -ECANCELED)
+                return fdatasync(copier->donor_fd) < 0 ? -errno : 0;
         return copier->flush.result < 0 ? copier->flush.result : 0;
+}
+
+/* --- a commit, beside all copies --- */
+
+void copier_sync_begin(Copier *copier, int fd)
+{
+        int r;
+
+        assert(!copier->flushing);
+        copier->flush = (CopyRequest){.kind = COPY_SYNC, .fd = fd};
+        if (ring_renew(copier) < 0 || !copier->ring)
+                return;
+        r = request_start(copier, &copier->flush);
+        if (r < 0)
+                ring_give_up(copier, r);
+        copier->flushing = r >= 0;
+}
+
+int copier_sync_wait(Copier *copier, int fd)
+{
+        int told = 0;
+
+        if (copier->flushing) {
+                CopyRequest *request;
+
+                told = copy_ring_wait(copier->ring, &request);
+                copier->flushing = false;
+                if (told < 0) {
+                        ring_give_up(copier, told);
+                        told = 0;
+                } else {
+                        told = request->result;
+                        if (told >= 0)
+                                return 0;
+                }
+        }
+        /* What a ring could not be asked for, did not tell of, or did not do. */
+        if (fsync(fd) < 0)
+                return -errno;
+        /* The ring had no thread for it; any other error may be told once. */
+        return told == -ECANCELED ? 0 : told;
 }

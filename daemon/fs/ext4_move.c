@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@
 #include "fs/driver.h"
 #include "fs/ext4_extents.h"
 #include "fs/ext4_progress.h"
+#include "fs/ext4_read.h"
 #include "fs/lease.h"
 #include "fs/target.h"
 
@@ -34,17 +36,18 @@
 #define HOLD_USEC (500 * UINT64_C(1000))
 
 /* The first slice, the shortest and the longest; and the shortest because of commits, which take their time however little there is to
- * commit. Longer than 16 MiB gains nothing. */
+ * commit. Longer than 32 MiB gains nothing (64 MiB took the same time), and two of them are in the page cache at a time. */
 #define SLICE_FIRST_BYTES    (2 * MIB)
 #define SLICE_MIN_BYTES      (256 * KIB)
-#define SLICE_MAX_BYTES      (16 * MIB)
+#define SLICE_MAX_BYTES      (32 * MIB)
 #define SLICE_MIN_HELD_BYTES (4 * MIB)
-
-/* The largest folio that the page cache has for a file. */
-#define FOLIO_MAX_BYTES (2 * MIB)
 
 /* A page that is pinned or under write-back may be free a moment later. */
 #define BUSY_TRIES 3
+
+/* How long what is on its way into the page cache is waited for in order to be dropped. */
+#define DROP_TRIES      5
+#define DROP_PAUSE_MSEC 10
 
 /* A part of the region that begins and ends with something allocated. */
 typedef struct Slice {
@@ -98,7 +101,7 @@ static int sample_quiet(EngineJob *job)
 
 static int move_sample(EngineJob *job)
 {
-        Progress progress = {.slice_bytes = SLICE_FIRST_BYTES};
+        Progress progress = {.at = job->region.offset, .slice_bytes = SLICE_FIRST_BYTES};
         int r;
 
         r = lease_take_write(job->target_fd);
@@ -181,55 +184,6 @@ static bool slice_next(const EngineJob *job, const Progress *progress, Slice *re
         return true;
 }
 
-/* Drops the range from the page cache, with the neighbours in the folios at its ends, which come back. What was written lately lies in large
- * folios (Linux 6.16). MOVE_EXT takes a page at a time, which leaves the folio dirty, and for each further page of a dirty folio it has
- * the journal committed: 2 MiB took 1.0 to 5.3 s so, with the file locked, and 0.05 to 0.07 s without. What is read ahead comes in single
- * pages. Kernels that cannot tell what is cached have no such folios. */
-static void slice_split_folios(const EngineJob *job, const Slice *slice)
-{
-        const uint64_t end = slice->offset + slice->n_bytes;
-        const uint64_t from = u64_align_down(slice->offset, FOLIO_MAX_BYTES);
-        const uint64_t to = u64_align_up(end, FOLIO_MAX_BYTES);
-        uint64_t cached, before, behind;
-
-        if (page_cache_resident(job->target_fd, from, to - from, &cached) < 0 || cached == 0 ||
-            page_cache_resident(job->target_fd, from, slice->offset - from, &before) < 0 ||
-            page_cache_resident(job->target_fd, end, to - end, &behind) < 0)
-                return;
-        (void)posix_fadvise(job->target_fd, (off_t)from, (off_t)(to - from), POSIX_FADV_DONTNEED);
-        if (before > 0)
-                page_cache_refill(job->target_fd, from, slice->offset - from);
-        if (behind > 0)
-                page_cache_refill(job->target_fd, end, to - end);
-}
-
-/* Into the page cache: the kernel would read page by page in the middle of the move (four times slower, and with the file
- * locked). Returns 0 or -errno. */
-static int slice_read(const EngineJob *job, const Slice *slice)
-{
-        _cleanup_(progress_buffer_free) void *buffer = progress_buffer_new();
-        const uint64_t end = slice->offset + slice->n_bytes;
-        Stretch stretch;
-
-        if (!buffer)
-                return -ENOMEM;
-        slice_split_folios(job, slice);
-        /* All of it is asked for before any of it is waited for. */
-        for (uint64_t at = slice->offset; stretch_next(&job->map, at, end, &stretch);
-             at = stretch.offset + stretch.n_bytes)
-                page_cache_refill(job->target_fd, stretch.offset, stretch.n_bytes);
-        for (uint64_t at = slice->offset; stretch_next(&job->map, at, end, &stretch);
-             at = stretch.offset + stretch.n_bytes)
-                for (uint64_t from = stretch.offset, to; from < stretch.offset + stretch.n_bytes;
-                     from = to) {
-                        to = u64_min(u64_align_down(from, PROGRESS_PIECE_BYTES) + PROGRESS_PIECE_BYTES,
-                                     stretch.offset + stretch.n_bytes);
-                        if (pread(job->target_fd, buffer, to - from, (off_t)from) < 0)
-                                return -errno;
-                }
-        return 0;
-}
-
 /* Does the first block still lie where it did? Returns 1, 0 or -errno. */
 static int is_unmoved(const EngineJob *job, uint64_t offset, uint64_t physical)
 {
@@ -239,8 +193,8 @@ static int is_unmoved(const EngineJob *job, uint64_t offset, uint64_t physical)
         return r < 0 ? r : map.n_extents == 1 && map.extents[0].physical == physical;
 }
 
-/* However many calls it takes. Returns 0 or -errno. */
-static int stretch_move(EngineJob *job, const Stretch *stretch)
+/* However many calls it takes, there or back. *ret_end: how far it certainly came. Returns 0 or -errno. */
+static int stretch_move(EngineJob *job, const Stretch *stretch, bool back, uint64_t *ret_end)
 {
         uint64_t done = 0;
 
@@ -251,13 +205,14 @@ static int stretch_move(EngineJob *job, const Stretch *stretch)
                                           stretch->n_bytes - done, job->volume->facts.block_bytes, &moved);
 
                 done += moved;
+                *ret_end = at + moved;
                 job->bytes_moved += moved;
                 if (r == 0)
                         continue;
                 if (r != -EBUSY || ++n_busy == BUSY_TRIES)
                         return r;
                 /* A kernel that does not say how much it did must not be asked to do it again: that would undo it. */
-                if (moved == 0 && (done > 0 || is_unmoved(job, at, stretch->physical) != 1))
+                if (moved == 0 && (done > 0 || is_unmoved(job, at, stretch->physical) != (back ? 0 : 1)))
                         return r;
                 r = ext4_extents_write(job->target_fd, at, stretch->n_bytes - done);
                 if (r < 0)
@@ -266,15 +221,45 @@ static int stretch_move(EngineJob *job, const Stretch *stretch)
         return 0;
 }
 
-static int slice_move(EngineJob *job, const Slice *slice)
+/* As far as to *ret_end, which is the end of the slice on 0. Returns 0 or -errno. */
+static int slice_move(EngineJob *job, const Slice *slice, bool back, uint64_t *ret_end)
 {
         const uint64_t end = slice->offset + slice->n_bytes;
         Stretch stretch;
         int r = 0;
 
+        *ret_end = slice->offset;
         for (uint64_t at = slice->offset; r == 0 && stretch_next(&job->map, at, end, &stretch);
              at = stretch.offset + stretch.n_bytes)
-                r = stretch_move(job, &stretch);
+                r = stretch_move(job, &stretch, back, ret_end);
+        return r;
+}
+
+/* What was moved of the slice goes back to where it was, which the donor has. Returns 0 or -errno. */
+static int slice_take_back(EngineJob *job, const Slice *slice, uint64_t end)
+{
+        const Slice moved = {.offset = slice->offset, .n_bytes = end - slice->offset};
+        const uint64_t bytes_moved = job->bytes_moved;
+        uint64_t unused;
+        int r;
+
+        if (moved.n_bytes == 0)
+                return 0;
+        r = slice_move(job, &moved, true, &unused);
+        /* What came back has not moved. */
+        job->bytes_moved = bytes_moved - u64_min(bytes_moved, job->bytes_moved - bytes_moved);
+        return r;
+}
+
+/* Moves all of the slice or, but for a part of which an old kernel does not tell, nothing: half of it in a new place would leave the file in
+ * more pieces than it had. Returns 0 or -errno. */
+static int slice_move_whole(EngineJob *job, const Slice *slice)
+{
+        uint64_t end;
+        int r = slice_move(job, slice, false, &end);
+
+        if (r < 0 && PROTECTED_BY(WHOLE_SLICES))
+                (void)slice_take_back(job, slice, end);
         return r;
 }
 
@@ -288,9 +273,43 @@ static int slice_write(EngineJob *job, const Slice *slice, int moved)
         if (!PROTECTED_BY(WRITTEN))
                 return 0;
         r = ext4_extents_write(job->target_fd, slice->offset, slice->n_bytes);
-        if (r < 0 && moved == 0 && slice_move(job, slice) == 0)
+        if (r < 0 && moved == 0 && slice_take_back(job, slice, slice->offset + slice->n_bytes) == 0)
                 (void)ext4_extents_write(job->target_fd, slice->offset, slice->n_bytes);
         return r;
+}
+
+/* What is asked for is in front of the commit in the queue of the device, and the lease is held until that is done. So nothing is asked
+ * for where the longest slice would take longer to read than a file may be held: a disk that has to seek for every piece. What comes
+ * out of the page cache tells nothing of it. */
+static bool is_read_fast(const EngineJob *job, const Slice *slice, uint64_t usec)
+{
+        const uint64_t end = slice->offset + slice->n_bytes;
+        uint64_t n_bytes = 0;
+        Stretch stretch;
+
+        for (uint64_t at = slice->offset; stretch_next(&job->map, at, end, &stretch);
+             at = stretch.offset + stretch.n_bytes)
+                n_bytes += stretch.n_bytes;
+        return job->cached_bytes == 0 && usec * (SLICE_MAX_BYTES / KIB) <= HOLD_USEC * (n_bytes / KIB);
+}
+
+/* While this slice is on its way to the device, a half of the next one (or, the second time, the rest) is on its way from there. */
+static void slice_ask_behind(const EngineJob *job, const Slice *slice, Progress *progress, bool half)
+{
+        Progress next = *progress;
+        Slice behind;
+        uint64_t end;
+
+        if (!progress->reads_fast && PROTECTED_BY(ASK_FAST))
+                return;
+        next.at = slice->offset + slice->n_bytes;
+        if (!slice_next(job, &next, &behind))
+                return;
+        end = behind.offset + behind.n_bytes;
+        if (half)
+                end = u64_align_down(end - behind.n_bytes / 2, PROGRESS_PIECE_BYTES);
+        if (end > behind.offset)
+                progress->asked = ext4_slice_ask(job, behind.offset, end - behind.offset, progress->asked);
 }
 
 /* Why did the kernel refuse? Often it is the first thing that it noticed of a change. */
@@ -327,16 +346,25 @@ static int slice_commit(EngineJob *job, const Slice *slice, Progress *progress)
         if (r != ENGINE_DONE)
                 return r;
         begun_usec = clock_monotonic_usec();
-        moved = slice_move(job, slice);
+        moved = slice_move_whole(job, slice);
         moved_usec = clock_monotonic_usec();
+        if (moved == 0) {
+                ext4_extents_write_begin(job->target_fd, slice->offset, slice->n_bytes);
+                slice_ask_behind(job, slice, progress, true);
+        }
         /* Also what was moved before an error. */
         written = slice_write(job, slice, moved);
-        durable = ext4_extents_commit(job->donor_fd);
+        durable = ext4_extents_commit_begin(job->copier, job->donor_fd);
+        if (moved == 0 && written == 0 && durable == 0)
+                slice_ask_behind(job, slice, progress, false);
+        if (durable == 0)
+                durable = ext4_extents_commit_wait(job->copier, job->donor_fd);
         durable_usec = clock_monotonic_usec();
         log_debug("inode %llu: %llu bytes moved in %llu us, committed in %llu us",
                   (unsigned long long)job->target.inode, (unsigned long long)slice->n_bytes,
                   (unsigned long long)(moved_usec - begun_usec),
                   (unsigned long long)(durable_usec - moved_usec));
+        progress->reads_fast = progress->reads_fast && durable_usec - begun_usec <= HOLD_USEC;
         progress->slice_bytes = slice_adapt(progress->slice_bytes, slice->n_bytes, moved_usec - begun_usec,
                                             durable_usec - begun_usec);
         if (written < 0)
@@ -344,6 +372,28 @@ static int slice_commit(EngineJob *job, const Slice *slice, Progress *progress)
         if (durable < 0)
                 return durable;
         return moved < 0 ? move_refused(job, moved) : ENGINE_DONE;
+}
+
+static int slice_run(EngineJob *job, const Slice *slice, Progress *progress)
+{
+        const uint64_t begun_usec = clock_monotonic_usec();
+        int r;
+
+        r = ext4_slice_read(job, slice->offset, slice->n_bytes, progress->asked);
+        if (r != ENGINE_DONE)
+                return r;
+        if (progress->asked <= slice->offset)
+                progress->reads_fast = is_read_fast(job, slice, clock_monotonic_usec() - begun_usec);
+        /* Others may go on reading meanwhile. */
+        r = donor_wait_thawed(job->donor_fd);
+        if (r < 0)
+                return target_verdict_of_error(job, r);
+        r = lease_take_write(job->target_fd);
+        if (r < 0 || (r > 0 && PROTECTED_BY(LEASE)))
+                return target_verdict_of_lease(job, r);
+        r = slice_commit(job, slice, progress);
+        (void)lease_release(job->target_fd);
+        return r;
 }
 
 static int move_commit(EngineJob *job)
@@ -354,31 +404,38 @@ static int move_commit(EngineJob *job)
 
         if (!slice_next(job, &progress, &slice))
                 return ENGINE_DONE;
-        r = slice_read(job, &slice);
-        if (r == 0) {
-                /* Others may go on reading meanwhile. */
-                r = donor_wait_thawed(job->donor_fd);
-                if (r < 0)
-                        return target_verdict_of_error(job, r);
-        }
-        if (r == 0)
-                r = lease_take_write(job->target_fd);
-        if (r == 0 || (r > 0 && !PROTECTED_BY(LEASE))) {
-                r = slice_commit(job, &slice, &progress);
-                (void)lease_release(job->target_fd);
-        } else if (r > 0) {
-                r = target_verdict_of_lease(job, r);
-        }
-        /* After an error the page cache may have the only good copy. */
-        if (r >= 0 && PROTECTED_BY(CACHE_REFILL))
+        r = slice_run(job, &slice, &progress);
+        if (r == ENGINE_DONE && PROTECTED_BY(CACHE_REFILL))
                 cache_note_leave(job, &progress.cache, slice.offset, slice.n_bytes);
-        progress.at = slice.offset + slice.n_bytes;
+        /* What of a slice that was refused is in the page cache is dropped in the end. After an error that may be the only good copy. */
+        if (r <= 0)
+                progress.at = slice.offset + slice.n_bytes;
+        progress.asked = u64_max(progress.asked, slice.offset + slice.n_bytes);
         progress_store(job, &progress);
         return r != ENGINE_DONE ? r : (slice_next(job, &progress, &slice) ? ENGINE_MORE : ENGINE_DONE);
 }
 
+/* What was asked for and came to nothing. It may be on its way still, and stays where that takes long. */
+static void drop_asked(const EngineJob *job)
+{
+        const Progress progress = progress_load(job);
+        const uint64_t n_bytes = progress.asked - u64_min(progress.asked, progress.at);
+        uint64_t cached;
+
+        if (n_bytes == 0 || !PROTECTED_BY(CACHE_REFILL))
+                return;
+        for (unsigned n = 0; n < DROP_TRIES; n++) {
+                cache_note_leave(job, &progress.cache, progress.at, n_bytes);
+                if (job->cached_bytes > 0 ||
+                    page_cache_resident(job->target_fd, progress.at, n_bytes, &cached) < 0 || cached == 0)
+                        break;
+                (void)poll(NULL, 0, DROP_PAUSE_MSEC);
+        }
+}
+
 static void move_close(EngineJob *job)
 {
+        drop_asked(job);
         /* The target first: with its last writer go the blocks that the kernel has preallocated for it, and where a call failed half way
          * kernels before 6.8 count some of these as both files' (CVE-2024-26704). */
         job->target_fd = PROTECTED_BY(NOTHING_HELD) ? fd_close(job->target_fd) : -EBADF;

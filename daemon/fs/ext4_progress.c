@@ -30,17 +30,24 @@ void progress_store(EngineJob *job, const Progress *progress)
 
 bool stretch_next(const ExtentMap *map, uint64_t from, uint64_t end, Stretch *ret)
 {
-        size_t i = 0;
+        size_t i = 0, n = map->n_extents;
         uint64_t to;
 
-        while (i < map->n_extents && map->extents[i].logical + map->extents[i].length <= from)
-                i++;
+        /* The first extent that ends behind from. */
+        while (i < n) {
+                const size_t middle = i + (n - i) / 2;
+
+                if (map->extents[middle].logical + map->extents[middle].length <= from)
+                        i = middle + 1;
+                else
+                        n = middle;
+        }
         if (i == map->n_extents || u64_max(from, map->extents[i].logical) >= end)
                 return false;
         ret->offset = u64_max(from, map->extents[i].logical);
         ret->physical = map->extents[i].physical + (ret->offset - map->extents[i].logical);
         to = map->extents[i].logical + map->extents[i].length;
-        for (i++; i < map->n_extents && map->extents[i].logical == to; i++)
+        for (i++; to < end && i < map->n_extents && map->extents[i].logical == to; i++)
                 to += map->extents[i].length;
         ret->n_bytes = u64_min(to, end) - ret->offset;
         return true;

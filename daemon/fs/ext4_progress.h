@@ -23,7 +23,9 @@ typedef struct ProgressSample {
 
 typedef struct Progress {
         uint64_t at;          /* all in front of it is done */
+        uint64_t asked;       /* as far as here it was asked for */
         uint64_t slice_bytes; /* of the next one, at most */
+        uint64_t reads_fast;  /* to ask for a slice keeps nobody waiting for long */
         uint64_t n_samples;
         ProgressSample samples[PROGRESS_SAMPLES_MAX];
         CacheNote cache;

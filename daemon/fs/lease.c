@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* F_SETLEASE with a signal that does nothing: we never wait for a lease break, because no lease is held long enough to
- * need telling. */
+/* F_SETLEASE with a signal that does nothing: we never wait for a lease break, because no lease is held for long without
+ * asking. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -46,6 +46,11 @@ int lease_take_write(int fd)
 int lease_take_read(int fd)
 {
         return lease_take(fd, F_RDLCK);
+}
+
+bool lease_is_wanted(int fd)
+{
+        return fcntl(fd, F_GETLEASE) != F_WRLCK;
 }
 
 int lease_release(int fd)

@@ -5,7 +5,10 @@
  *
  * A write lease is granted only when nobody else has the file open, mapped, as a loop device, as swap, below an
  * overlay, as an io_uring fixed file, or in flight on a closed descriptor (fcntl(2), F_SETLEASE). It does not see
- * O_PATH descriptors. While it is held, a foreign open() waits for us, so it is held for microseconds. */
+ * O_PATH descriptors. While it is held, a foreign open() waits for us, so it is held for microseconds, or whoever holds it for longer
+ * asks now and then whether it is wanted. */
+
+#include <stdbool.h>
 
 /* Positive results. */
 #define LEASE_REFUSED 1 /* somebody has the file */
@@ -18,6 +21,9 @@ void lease_ignore_breaks(void);
  * lease (which says that nobody has it open for writing). Returns 0, LEASE_*, or -errno (-EACCES without CAP_LEASE). */
 int lease_take_write(int fd);
 int lease_take_read(int fd);
+
+/* Does somebody wait in open() for the write lease of fd to go? */
+bool lease_is_wanted(int fd);
 
 /* Returns 0, or LEASE_REFUSED when the lease was no longer there: the kernel takes it from whoever does not answer a foreign
  * open() within fs.lease-break-time, be it because he was stopped. Keeps errno. */

@@ -40,6 +40,7 @@ typedef struct FsVolume {
         uint64_t guard_nsec;      /* youngest change time that may be sampled; set by the probe */
         bool has_distinct_stamps; /* what the probe saw */
         bool keeps_unwritten;     /* the same: what is preallocated is still so after a commit */
+        bool moves_singles;       /* the same, btrfs: also an extent is moved that has none next to it */
 } FsVolume;
 
 /* Fills *ret from the mount at mount_path, which must be the root of a file system that we look after. Returns 0;

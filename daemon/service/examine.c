@@ -321,6 +321,21 @@ RelocationOptions volume_relocation_options(const FsVolume *fs, const VolumeConf
         };
 }
 
+static const char *crash_unsafe_text(const FileSystemType *type)
+{
+        if (type == &file_system_xfs)
+                return "has neither exchange-range nor a reverse-mapping tree: after a swap of extents a "
+                       "crash could make it "
+                       "unmountable, so nothing is moved on it";
+        if (type == &file_system_btrfs)
+                return "keeps parity (RAID 5 or 6), which a crash while something is written can make "
+                       "wrong, so nothing is "
+                       "moved on it";
+        return "has no journal that keeps moved data through a crash (none at all, nobarrier, "
+               "journal_async_commit, "
+               "fast_commit), so nothing is moved on it";
+}
+
 static bool learn_from_skip(const FsVolume *fs, Reason reason, VolumeVerdict *ret)
 {
         if (reason == SKIP_READ_ONLY)
@@ -331,14 +346,7 @@ static bool learn_from_skip(const FsVolume *fs, Reason reason, VolumeVerdict *re
                         "leases are switched off (fs.leases-enable) or not to be had, nothing can be moved "
                         "safely");
         else if (reason == SKIP_CRASH_UNSAFE)
-                *ret = skip(
-                        reason, LOG_WARNING,
-                        fs->facts.type == &file_system_xfs
-                                ? "has neither exchange-range nor a reverse-mapping tree: after a swap of "
-                                  "extents a crash could make it unmountable, so nothing is moved on it"
-                                : "has no journal that keeps moved data through a crash (none at all, "
-                                  "nobarrier, journal_async_commit, fast_commit), so nothing is moved on "
-                                  "it");
+                *ret = skip(reason, LOG_WARNING, crash_unsafe_text(fs->facts.type));
         else if (reason == SKIP_BIGALLOC)
                 *ret = skip(reason, LOG_NOTICE,
                             "allocates in clusters (bigalloc), nothing can be moved on it");

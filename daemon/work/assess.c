@@ -23,9 +23,13 @@ void assess_widen(const FsVolume *volume, int root_fd, const Engine *engine, uin
         if (!engine->by_slices)
                 return;
         limits->max_region_runs = UINT32_MAX;
-        if (fs_volume_free_bytes(volume, root_fd, &free_bytes) >= 0)
-                limits->max_region_bytes =
-                        u64_max(limits->max_region_bytes, u64_min(max_sliced_bytes, free_bytes / 8));
+        if (fs_volume_free_bytes(volume, root_fd, &free_bytes) < 0)
+                return;
+        /* Where MaxRate= wants pauses after less than the longest region it gets them. */
+        if (limits->max_region_bytes >= PLAN_REGION_BYTES)
+                limits->max_tied_bytes = u64_min(PLAN_SLICED_BYTES, free_bytes / 8);
+        limits->max_region_bytes =
+                u64_max(limits->max_region_bytes, u64_min(max_sliced_bytes, free_bytes / 8));
 }
 
 /* Everything that is allocated, for an engine that can only move all of it. */
@@ -38,8 +42,10 @@ static uint64_t map_bytes(const ExtentMap *map)
         return bytes;
 }
 
-static int assess_layout(int fd, const PlanLimits *limits, bool may_flush, Assessment *assessment)
+static int assess_layout(const FsVolume *volume, int fd, FileId id, const PlanLimits *limits, bool may_flush,
+                         Assessment *assessment)
 {
+        const FileSystemType *type = volume->facts.type;
         _cleanup_(extent_map_done) ExtentMap map = {0};
         size_t most = limits->whole_file ? WHOLE_FILE_EXTENTS_MAX : EXTENT_MAP_MAX;
         int r;
@@ -56,6 +62,11 @@ static int assess_layout(int fd, const PlanLimits *limits, bool may_flush, Asses
         }
         if (limits->whole_file && !map.complete)
                 return -EFBIG;
+        if (map.n_extents > 1 && type->map_tie) {
+                r = type->map_tie(fd, id, &map);
+                if (r < 0)
+                        return r;
+        }
 
         r = plan_make(&map, assessment->facts.size_bytes, limits, &assessment->plan);
         if (r < 0)
@@ -95,7 +106,7 @@ int assess_file(const FsVolume *volume, int root_fd, FileId id, PlanLimits *limi
 
         limits->block_bytes = volume->facts.block_bytes;
         limits->unit_bytes = u64_max(assessment.facts.extent_hint_bytes, limits->block_bytes);
-        r = assess_layout(fd, limits, may_flush, &assessment);
+        r = assess_layout(volume, fd, id, limits, may_flush, &assessment);
         if (r < 0)
                 return r;
         if (assessment.plan.n_regions == 0) {
@@ -111,7 +122,8 @@ int assess_file(const FsVolume *volume, int root_fd, FileId id, PlanLimits *limi
                 return r;
         }
 
-        r = swap_signature_read(fd, assessment.facts.size_bytes, &swap);
+        r = swap_signature_read(fd, assessment.facts.size_bytes, volume->facts.type->stale_read_ahead,
+                                &swap);
         if (r < 0)
                 return r;
         swap = swap && PROTECTED_BY(SWAP_SIGNATURE);

@@ -471,10 +471,10 @@ static RelocationStep relocation_engine_step(Relocation *relocation, uint64_t *r
         }
 
         said = calls[relocation->stage] ? calls[relocation->stage](&relocation->job) : (int)ENGINE_DONE;
-        if (said == ENGINE_MORE) {
-                relocation->part_committed = relocation->stage == STAGE_COMMIT;
+        if (relocation->stage == STAGE_COMMIT && engine->by_slices && relocation->job.bytes_moved > 0)
+                relocation->part_committed = true; /* also by a slice that went wrong */
+        if (said == ENGINE_MORE)
                 return RELOCATION_AGAIN;
-        }
         if (said != ENGINE_DONE) {
                 if (said >= 0)
                         relocation_audit_part(relocation);

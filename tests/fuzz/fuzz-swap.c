@@ -46,6 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
         const size_t at = page_bytes - 10 - 128 + fuzz_take(&bytes, 1);
         const size_t missing = (size_t)fuzz_take(&bytes, 1) * 257 % (page_bytes + 1);
         size_t n = (size_t)(bytes.end - bytes.at), size_bytes;
+        const bool past_cache = missing % 2;
         bool answer, stale;
 
         if (file < 0) {
@@ -62,13 +63,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
         require(ftruncate(file, 0) == 0 && ftruncate(file, (off_t)size_bytes) == 0);
         require(pwrite(file, bytes.at, n, (off_t)at) == (ssize_t)n);
 
-        require(swap_signature_read(file, size_bytes, &answer) == 0);
+        require(swap_signature_read(file, size_bytes, past_cache, &answer) == 0);
         require(answer == is_swap(image, size_bytes, size_bytes));
 
         /* It has been truncated since; what was seen in another file is no answer for this one. */
         require(ftruncate(file, (off_t)(size_bytes - u64_min(missing, size_bytes))) == 0);
-        require(swap_signature_read(swap_file, 4096, &stale) == 0 && stale);
-        require(swap_signature_read(file, size_bytes, &answer) == 0);
+        require(swap_signature_read(swap_file, 4096, past_cache, &stale) == 0 && stale);
+        require(swap_signature_read(file, size_bytes, past_cache, &answer) == 0);
         require(answer == is_swap(image, size_bytes - u64_min(missing, size_bytes), size_bytes));
         return 0;
 }

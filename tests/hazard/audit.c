@@ -133,6 +133,7 @@ static void wrong_on_device(Arena *arena, int device_fd, size_t offset, Opener o
         Subject *subject = aged_file(arena);
         _cleanup_close_ int other_fd = -EBADF;
         const RelocationResult *result;
+        uint8_t block[BLOCK_BYTES];
         Move move;
         off_t at;
 
@@ -149,6 +150,9 @@ static void wrong_on_device(Arena *arena, int device_fd, size_t offset, Opener o
                 other_fd =
                         open(subject->path, (opener == READER ? O_RDONLY | O_NOATIME : O_RDWR) | O_CLOEXEC);
         must(opener == NOBODY || other_fd >= 0);
+        /* What the look reads is in the page cache, and right. */
+        must(opener != READER ||
+             pread(other_fd, block, sizeof(block), (off_t)offset) == (ssize_t)sizeof(block));
         at = place_of(arena, subject, offset);
         flip_on_device(device_fd, at);
         (void)move_until(&move, NULL);

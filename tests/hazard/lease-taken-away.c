@@ -17,10 +17,8 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <string.h>
-#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -40,29 +38,17 @@ typedef struct Stopper {
         pid_t mover;
 } Stopper;
 
-/* Lets the traced mover go on until it has been granted a write lease; it stands still then. */
-static void trace_to_lease(pid_t mover)
+/* Where F_SETLEASE has granted a write lease. */
+static bool is_lease(const struct __ptrace_syscall_info *call, void *context)
 {
-        struct __ptrace_syscall_info call;
-        int status, signal_number = 0;
-        bool asked = false;
+        bool *asked = context;
 
-        for (;;) {
-                must(ptrace(PTRACE_SYSCALL, mover, NULL, (void *)(intptr_t)signal_number) == 0);
-                must(waitpid(mover, &status, __WALL) == mover && WIFSTOPPED(status));
-                /* Of a system call, an event of the tracing, or a signal, which is passed on. */
-                signal_number = status >> 16 ? 0 : WSTOPSIG(status);
-                if (signal_number != (SIGTRAP | 0x80))
-                        continue;
-                signal_number = 0;
-                must(ptrace(PTRACE_GET_SYSCALL_INFO, mover, (void *)sizeof(call), &call) > 0);
-                if (call.op == PTRACE_SYSCALL_INFO_ENTRY)
-                        asked = call.entry.nr == SYS_fcntl && call.entry.args[1] == F_SETLEASE &&
-                                call.entry.args[2] == F_WRLCK;
-                else if (call.op == PTRACE_SYSCALL_INFO_EXIT && asked)
-                        break;
-        }
-        must(call.exit.rval == 0);
+        if (call->op == PTRACE_SYSCALL_INFO_ENTRY)
+                *asked = call->entry.nr == SYS_fcntl && call->entry.args[1] == F_SETLEASE &&
+                         call->entry.args[2] == F_WRLCK;
+        else if (call->op == PTRACE_SYSCALL_INFO_EXIT && *asked)
+                must(call->exit.rval == 0);
+        return call->op == PTRACE_SYSCALL_INFO_EXIT && *asked;
 }
 
 static struct statx_timestamp ctime_of(const char *path)
@@ -82,19 +68,14 @@ static void stopper_run(int socket, void *context)
         struct io_uring_sqe *entry;
         struct io_uring_cqe *done;
         struct statx_timestamp before, now;
-        int fd, status;
+        bool asked = false;
+        int fd;
 
         throttle_join(stopper->throttle);
         must(io_uring_queue_init(4, &ring, 0) == 0);
-        must(foreign_hear(socket) == 't');
-        if (ptrace(PTRACE_SEIZE, stopper->mover, NULL, (void *)PTRACE_O_TRACESYSGOOD) < 0) {
-                foreign_say(socket, 'n');
+        if (!trace_when_told(socket, stopper->mover))
                 return;
-        }
-        must(ptrace(PTRACE_INTERRUPT, stopper->mover, NULL, NULL) == 0);
-        must(waitpid(stopper->mover, &status, __WALL) == stopper->mover && WIFSTOPPED(status));
-        foreign_say(socket, 't');
-        trace_to_lease(stopper->mover);
+        trace_until(stopper->mover, is_lease, &asked);
 
         /* Waits for as long as the mover may think about it. */
         fd = open(stopper->path, O_WRONLY | O_DIRECT | O_CLOEXEC);
@@ -108,7 +89,7 @@ static void stopper_run(int socket, void *context)
                 now = ctime_of(stopper->path);
         } while (now.tv_sec == before.tv_sec && now.tv_nsec == before.tv_nsec);
         pause_usec(stopper->guard_usec * 2);
-        must(ptrace(PTRACE_DETACH, stopper->mover, NULL, NULL) == 0);
+        trace_end(stopper->mover);
 
         must(foreign_hear(socket) == 'w');
         must(io_uring_wait_cqe(&ring, &done) == 0 && done->res == (int)PIECE_BYTES);

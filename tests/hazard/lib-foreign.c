@@ -98,6 +98,51 @@ int foreign_end(Foreign *foreign)
         return status;
 }
 
+static bool trace_begin(pid_t pid)
+{
+        int status;
+
+        if (ptrace(PTRACE_SEIZE, pid, NULL, (void *)PTRACE_O_TRACESYSGOOD) < 0)
+                return false;
+        must(ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) == 0);
+        must(waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status));
+        return true;
+}
+
+bool trace_when_told(int socket, pid_t pid)
+{
+        bool traces;
+
+        must(foreign_hear(socket) == 't');
+        traces = trace_begin(pid);
+        foreign_say(socket, traces ? 't' : 'n');
+        return traces;
+}
+
+void trace_until(pid_t pid, bool (*is_there)(const struct __ptrace_syscall_info *call, void *context),
+                 void *context)
+{
+        struct __ptrace_syscall_info call;
+        int status, signal_number = 0;
+
+        do {
+                must(ptrace(PTRACE_SYSCALL, pid, NULL, (void *)(intptr_t)signal_number) == 0);
+                must(waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status));
+                /* Of a system call, an event of the tracing, or a signal, which is passed on. */
+                signal_number = status >> 16 ? 0 : WSTOPSIG(status);
+                call.op = PTRACE_SYSCALL_INFO_NONE;
+                if (signal_number == (SIGTRAP | 0x80)) {
+                        signal_number = 0;
+                        must(ptrace(PTRACE_GET_SYSCALL_INFO, pid, (void *)sizeof(call), &call) > 0);
+                }
+        } while (call.op == PTRACE_SYSCALL_INFO_NONE || !is_there(&call, context));
+}
+
+void trace_end(pid_t pid)
+{
+        must(ptrace(PTRACE_DETACH, pid, NULL, NULL) == 0);
+}
+
 bool uring_allowed(void)
 {
         struct io_uring ring;

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/ptrace.h>
 #include <sys/types.h>
 
 typedef struct Foreign {
@@ -24,6 +25,15 @@ char foreign_answer(const Foreign *foreign);
 bool foreign_is_stuck(const Foreign *foreign, int msec);
 /* Hangs up and waits for its end. Returns its wait status. */
 int foreign_end(Foreign *foreign);
+
+/* Once the other side says 't': follows another process from one system call to the next; it stands still in between. Answers 't', or 'n'
+ * and returns false where nobody can be traced. */
+bool trace_when_told(int socket, pid_t pid);
+/* Until is_there says so, where a call begins or returns. */
+void trace_until(pid_t pid, bool (*is_there)(const struct __ptrace_syscall_info *call, void *context),
+                 void *context);
+/* Lets it go on by itself. */
+void trace_end(pid_t pid);
 
 /* May programs use io_uring here? */
 bool uring_allowed(void);

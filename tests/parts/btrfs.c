@@ -169,12 +169,12 @@ static void command_region(const char *path, const char *offset, const char *len
         _cleanup_(extent_map_done) ExtentMap map = {0};
         BtrfsRegion region;
         int r = btrfs_region_read(fd, id_of(path), strtoull(offset, NULL, 0), strtoull(length, NULL, 0),
-                                  true, &region, &map);
+                                  true, true, &region, &map);
 
         if (r < 0)
                 error(2, -r, "%s", path);
-        printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", region.moved_bytes, region.freed_bytes,
-               region.compressed_bytes, extent_map_runs(&map));
+        printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", region.moved_bytes,
+               region.freed_bytes, region.held_bytes, region.compressed_bytes, extent_map_runs(&map));
 }
 
 static void command_compresses(char *const *paths)

@@ -16,6 +16,8 @@
  * inventory --make=N DIR makes N small files in two extents, DIR/0, DIR/1 ..., each worth less than the one before, in
  * another order than that.
  *
+ * inventory --room prints how many candidates an inventory keeps.
+ *
  * Status 0: complete; 3: stopped; 1: a slice made no progress or the command between two failed; 2: errors, errno told. */
 
 #include <errno.h>
@@ -242,17 +244,12 @@ static int take_inventory(const char *mount_path)
 int main(int argc, char *argv[])
 {
         static const struct option options[] = {
-                {"exclude", required_argument, NULL, 'x'},
-                {"min-size", required_argument, NULL, 'm'},
-                {"slice", required_argument, NULL, 's'},
-                {"cancel", no_argument, NULL, 'c'},
-                {"steps", required_argument, NULL, 'n'},
-                {"inside", required_argument, NULL, 'i'},
-                {"between", required_argument, NULL, 'b'},
-                {"state", required_argument, NULL, 'f'},
-                {"at", required_argument, NULL, 'a'},
-                {"make", required_argument, NULL, 'M'},
-                {0},
+                {"exclude", required_argument, NULL, 'x'}, {"min-size", required_argument, NULL, 'm'},
+                {"slice", required_argument, NULL, 's'},   {"cancel", no_argument, NULL, 'c'},
+                {"steps", required_argument, NULL, 'n'},   {"inside", required_argument, NULL, 'i'},
+                {"between", required_argument, NULL, 'b'}, {"state", required_argument, NULL, 'f'},
+                {"at", required_argument, NULL, 'a'},      {"make", required_argument, NULL, 'M'},
+                {"room", no_argument, NULL, 'r'},          {0},
         };
         int option;
 
@@ -266,6 +263,9 @@ int main(int argc, char *argv[])
                 case 'm':
                         arg_min_bytes = number_of(optarg);
                         break;
+                case 'r':
+                        printf("%d\n", INVENTORY_MAX);
+                        return fflush(stdout) == 0 ? 0 : STATUS_ERROR;
                 case 's':
                         arg_slice_usec = number_of(optarg);
                         break;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* part-mover [--board=FILE] [--guard=USEC] [--linger=USEC] MOUNT DIRECTORY...
+/* part-mover [--board=FILE] [--guard=USEC] [--linger=USEC] [--log=FILE] MOUNT DIRECTORY...
  *
  * An engine that never rests: goes over all files below each DIRECTORY, which lies on the volume at MOUNT,
  * again and again until SIGTERM, and moves each that is worth it, as the worker of the service would, but
@@ -11,6 +11,9 @@
  * be next. --linger is the longest pause before the copy and before the commit. --guard makes the age guard
  * shorter in every other round, where the probe has seen that the kernel gives changes distinct stamps; then
  * it is the freshness check of the commit alone that stands between a writer and a loss.
+ *
+ * --log takes a line for each file of which something was moved: its inode, and when that was begun, after the sample, and ended, in
+ * microseconds of the monotonic clock. What the kernel's log calls that time is said there by "defragd-test: part-mover at USEC".
  *
  * Prints "ready" when it begins and what came of all moves at the end; exit status 1 when something failed
  * that must not fail whatever others do with their files. */
@@ -31,6 +34,7 @@
 
 #include "../soak/board.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/number.h"
 #include "base/units.h"
 #include "facts/mounts.h"
@@ -46,6 +50,7 @@ typedef struct Mover {
         Copier *copier;
         RelocationOptions options;
         Board *board; /* NULL: nobody looks */
+        FILE *log;    /* or NULL */
         uint64_t guard_usec, linger_usec;
         uint64_t probed_guard_nsec; /* the volume's own, 0 until it was probed */
         uint64_t random;
@@ -120,6 +125,7 @@ static void move(Mover *mover, const Candidate *candidate)
 {
         Relocation *relocation;
         bool done = false, sampled = false;
+        uint64_t begun_usec = 0;
 
         if (relocation_new(&mover->volume, mover->copier, candidate, &mover->options, &relocation) < 0)
                 error(2, ENOMEM, "relocation");
@@ -129,6 +135,8 @@ static void move(Mover *mover, const Candidate *candidate)
 
                 if (is_sampled(stage) != sampled) {
                         sampled = !sampled;
+                        if (begun_usec == 0)
+                                begun_usec = clock_monotonic_usec();
                         if (mover->board)
                                 board_set(mover->board, sampled ? candidate->id.inode : 0);
                 }
@@ -155,6 +163,9 @@ static void move(Mover *mover, const Candidate *candidate)
         }
         if (mover->board)
                 board_set(mover->board, 0);
+        if (mover->log && relocation_result(relocation)->bytes_moved > 0)
+                (void)fprintf(mover->log, "%" PRIu64 " %" PRIu64 " %" PRIu64 "\n", candidate->id.inode,
+                              begun_usec, clock_monotonic_usec());
         relocation = relocation_free(relocation);
 }
 
@@ -198,12 +209,27 @@ static void look(char *const *directories)
                         error(2, errno, "%s", *directories);
 }
 
+/* As far as the kernel's log can be written here. */
+static void log_begin(Mover *mover, const char *path)
+{
+        FILE *kernel = fopen("/dev/kmsg", "we");
+
+        mover->log = fopen(path, "we");
+        if (!mover->log)
+                error(2, errno, "%s", path);
+        if (!kernel)
+                return;
+        (void)fprintf(kernel, "defragd-test: part-mover at %" PRIu64, clock_monotonic_usec());
+        (void)fclose(kernel);
+}
+
 static char *const *parse_arguments(Mover *mover, int argc, char *argv[])
 {
         static const struct option options[] = {
                 {"board", required_argument, NULL, 'b'},
                 {"guard", required_argument, NULL, 'g'},
                 {"linger", required_argument, NULL, 'l'},
+                {"log", required_argument, NULL, 'o'},
                 {NULL, 0, NULL, 0},
         };
         _cleanup_close_ int fd = -EBADF;
@@ -224,12 +250,16 @@ static char *const *parse_arguments(Mover *mover, int argc, char *argv[])
                 case 'l':
                         mover->linger_usec = strtoull(optarg, NULL, 10);
                         break;
+                case 'o':
+                        log_begin(mover, optarg);
+                        break;
                 default:
                         exit(2);
                 }
         if (optind + 2 > argc)
                 error(2, 0,
-                      "usage: part-mover [--board=FILE] [--guard=USEC] [--linger=USEC] MOUNT DIRECTORY...");
+                      "usage: part-mover [--board=FILE] [--guard=USEC] [--linger=USEC] [--log=FILE] MOUNT "
+                      "DIRECTORY...");
         fd = open(argv[optind], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0 || fstat(fd, &status) < 0)
                 error(2, errno, "%s", argv[optind]);
@@ -280,6 +310,8 @@ int main(int argc, char *argv[])
                         (void)poll(NULL, 0, 5);
         }
         report(&mover);
+        if (mover.log && fclose(mover.log) != 0)
+                error(2, errno, "log");
         mover.copier = copier_free(mover.copier);
         fs_volume_done(&mover.volume);
         free(candidates);

@@ -32,7 +32,8 @@ typedef struct Block {
         uint64_t physical; /* in blocks */
         BlockState state;
         bool shared;
-        bool seam; /* the map begins a new extent here though the disk goes on */
+        unsigned part_of; /* number of an extent on the disk, of which there are parts elsewhere; 0: none */
+        bool seam;        /* the map begins a new extent here though the disk goes on */
 } Block;
 
 typedef struct Model {
@@ -40,7 +41,9 @@ typedef struct Model {
         size_t n_blocks; /* what is allocated behind EOF included */
         size_t eof;      /* in blocks */
         uint64_t size_bytes;
-        uint64_t next_physical; /* where nothing lies yet */
+        bool any_parts;
+        size_t parts_from[4], parts_to[4]; /* by Block.part_of */
+        uint64_t next_physical;            /* where nothing lies yet */
         bool complete;
 } Model;
 
@@ -117,6 +120,17 @@ static void model_make(Model *model, size_t n_blocks, uint64_t block_bytes, unsi
                         }
                 }
         }
+        for (uint64_t n = random_chance(30) ? random_below(4) : 0; n > 0 && n_blocks > 1; n--) {
+                size_t from = (size_t)random_below(n_blocks),
+                       to = from + (size_t)random_below(1 + n_blocks / 4);
+                unsigned percent = 10 + (unsigned)random_below(80);
+
+                for (size_t i = from; i < to && i < n_blocks; i++)
+                        if (is_placed(&model->blocks[i]) && random_chance(percent)) {
+                                model->blocks[i].part_of = (unsigned)n;
+                                model->any_parts = true;
+                        }
+        }
         /* Runs in logical order would hide mistakes that only show where the disk's order is another. */
         if (random_chance(50))
                 for (size_t i = 0; i < n_blocks; i++)
@@ -137,17 +151,24 @@ static ExtentMap model_map(const Model *model, uint64_t block_bytes)
 {
         Extent *extents = calloc(model->n_blocks + 1, sizeof(*extents));
         const Block *before = NULL;
-        size_t n = 0;
+        size_t n = 0, reach = 0, last[4] = {0};
 
         assert_non_null(extents);
+        for (size_t i = 0; i < model->n_blocks; i++)
+                last[model->blocks[i].part_of] = i;
+        last[0] = 0;
         for (size_t i = 0; i < model->n_blocks; before = &model->blocks[i++]) {
                 const Block *block = &model->blocks[i];
 
+                /* Are there parts of one extent both up to here and behind it? */
+                reach = last[block->part_of] > reach ? last[block->part_of] : reach;
                 if (block->state == HOLE)
                         continue;
                 if (before && before->state == block->state && before->shared == block->shared &&
                     !block->seam && (block->state == UNPLACED || block->physical == before->physical + 1)) {
                         extents[n - 1].length += block_bytes;
+                        extents[n - 1].partial |= block->part_of > 0;
+                        extents[n - 1].tied = reach > i;
                         continue;
                 }
                 extents[n++] = (Extent){
@@ -157,6 +178,8 @@ static ExtentMap model_map(const Model *model, uint64_t block_bytes)
                         .unwritten = block->state == UNWRITTEN,
                         .shared = block->shared,
                         .unplaced = block->state == UNPLACED,
+                        .partial = block->part_of > 0,
+                        .tied = reach > i,
                 };
         }
         return (ExtentMap){.extents = extents, .n_extents = n, .complete = model->complete};
@@ -202,9 +225,35 @@ static void model_carry_out(Model *model, const Plan *plan, uint64_t block_bytes
                         if (is_placed(&model->blocks[at])) {
                                 model->blocks[at].physical = model->next_physical++;
                                 model->blocks[at].shared = false;
+                                model->blocks[at].part_of = 0;
                         }
                 model->next_physical += 1 + random_below(3);
         }
+}
+
+/* Where the parts of each extent begin and end. What lies behind EOF cannot be moved. */
+static void model_find_parts(Model *model)
+{
+        memset(model->parts_to, 0, sizeof(model->parts_to));
+        for (size_t i = 0; i < model->eof; i++) {
+                const unsigned n = model->blocks[i].part_of;
+
+                if (model->parts_to[n] == 0)
+                        model->parts_from[n] = i;
+                model->parts_to[n] = i + 1;
+        }
+}
+
+/* Does a region hold a part of an extent, and not the others? */
+static bool parts_extent(const Model *model, size_t from, size_t to)
+{
+        for (size_t i = from; i < to; i++) {
+                const unsigned n = model->blocks[i].part_of;
+
+                if (n > 0 && (model->parts_from[n] < from || model->parts_to[n] > to))
+                        return true;
+        }
+        return false;
 }
 
 /* One region by itself: its place, its edges, its numbers, its limits, and that it holds whole bad runs
@@ -229,7 +278,10 @@ static void check_region(const Model *model, const PlanLimits *limits, const Reg
         } else {
                 PROPERTY(to <= model->eof);
                 PROPERTY(is_placed(&model->blocks[from]) && is_placed(&model->blocks[to - 1]));
-                PROPERTY(region->bytes <= limits->max_region_bytes);
+                PROPERTY(region->bytes <= u64_max(limits->max_region_bytes, limits->max_tied_bytes));
+                PROPERTY(model->any_parts || limits->unit_bytes > block_bytes ||
+                         region->bytes <= limits->max_region_bytes);
+                PROPERTY(!parts_extent(model, from, to));
                 PROPERTY(region->n_runs <= limits->max_region_runs);
                 PROPERTY(region->offset % limits->unit_bytes == 0);
                 PROPERTY((region->offset + region->length) % limits->unit_bytes == 0 ||
@@ -244,7 +296,7 @@ static void check_region(const Model *model, const PlanLimits *limits, const Reg
                 placed++;
                 written += model->blocks[i].state == WRITTEN;
                 shared += model->blocks[i].shared;
-                if (!limits->whole_file)
+                if (!limits->whole_file && !model->any_parts)
                         PROPERTY(run_blocks[run_of[i]] * block_bytes < limits->bytes_per_run);
         }
         PROPERTY(region->bytes == placed * block_bytes);
@@ -343,6 +395,7 @@ static size_t check_file(Model *model, const PlanLimits *limits)
         for (size_t i = 0; i < model->n_blocks; i++)
                 run_blocks[run_of[i]]++;
 
+        model_find_parts(model);
         plan = model_plan(model, limits);
         n_regions = plan.n_regions;
         PROPERTY(plan.runs_before == n_before);
@@ -374,7 +427,7 @@ static size_t check_file(Model *model, const PlanLimits *limits)
         PROPERTY(again.runs_after == n_after);
         plan_done(&again);
 
-        if (!limits->whole_file && limits->unit_bytes == limits->block_bytes &&
+        if (!limits->whole_file && !model->any_parts && limits->unit_bytes == limits->block_bytes &&
             model->n_blocks <= SMALL_BLOCKS && n_before >= limits->min_runs) {
                 memset(run_blocks, 0, (model->n_blocks + 2) * sizeof(*run_blocks));
                 for (size_t i = 0; i < model->n_blocks; i++)
@@ -399,6 +452,7 @@ static void every_plan_for_a_small_file_keeps_its_promises(void **state)
                         .block_bytes = block,
                         .unit_bytes = block * (random_chance(70) ? 1 : 1 + random_below(5)),
                         .max_region_bytes = block * (1 + random_below(SMALL_BLOCKS)) + random_below(block),
+                        .max_tied_bytes = random_chance(50) ? block * random_below(SMALL_BLOCKS) : 0,
                         .max_region_runs = 1 + (uint32_t)random_below(random_chance(50) ? 8 : 64),
                         .bytes_per_run =
                                 block * (1 + random_below(random_chance(50) ? 6 : 40)) + random_below(block),

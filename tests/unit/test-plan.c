@@ -5,7 +5,8 @@
  * Small maps are drawn, a character a block:
  *         map      letter: allocated; equal letters lie one behind the other on the disk, small ones are
  *                  unwritten; '.': hole; '?': without an address
- *         shared   's': this block also belongs to another file
+ *         shared   's': this block also belongs to another file; 'p': part of an
+ *                  extent with others in the file; 't': that, and tied to the next; 'w': only tied
  *         plan     digit: belongs to that region; ' ': stays */
 
 #include <setjmp.h>
@@ -61,6 +62,8 @@ static ExtentMap map_of_drawing(const char *map, const char *shared, Extent *ext
                         .unwritten = unwritten,
                         .shared = i < strlen(shared) && shared[i] == 's',
                         .unplaced = map[i] == '?',
+                        .partial = i < strlen(shared) && (shared[i] == 'p' || shared[i] == 't'),
+                        .tied = i < strlen(shared) && (shared[i] == 't' || shared[i] == 'w'),
                 };
                 if (map[i] != '?')
                         extents[n].physical = ((25 - letter) * 1000 + 7 + next[letter]++) * BLOCK;
@@ -292,6 +295,33 @@ static void pieces_that_only_move_together_count_together_against_the_limits(voi
         assert_planned(&limits, 12 * BLOCK, "ABCDEFGHIJKL", "", "111111112222");
         limits.max_region_runs = 3;
         assert_planned(&limits, 12 * BLOCK, "ABCDEFGHIJKL", "", "            ");
+}
+
+static void parts_of_one_extent_move_together_or_not_at_all(void **state)
+{
+        PlanLimits limits = drawn;
+
+        (void)state;
+        /* The good run goes along where that is worth it, and keeps the bad ones back where it is not. */
+        assert_drawn("AAAAAAAABAAAAAAA", "                ", "        11111111");
+        assert_drawn("AAAAAAAABAAAAAAA", "ttttttttwttttttp", "1111111111111111");
+        assert_drawn("AAAAAAAABAAAAAAAA", "ttttttttwtttttttp", "                 ");
+        /* What is whole moves alone where there is no more in it. */
+        assert_drawn("AAAAAAAABCDAAAAAAAAAAAAAAAA", "ttttttttwwwtttttttttttttttp",
+                     "        111                ");
+        assert_drawn("AAAAAAAABCDAAA", "ttttttttwwwttp", "11111111111111");
+        /* With its neighbours only if it is worth it by itself. */
+        assert_drawn("CDAAAAAAAAABAAAAAAAAA", "  tttttttttwttttttttp", "11                   ");
+        assert_drawn("CDABAB", "  twtp", "111111");
+        /* What cannot be parted from a wall stays. */
+        assert_drawn("CDABABA", "  twtws", "11     ");
+        assert_drawn("CDABABCA", "  twtwsp", "11      ");
+        assert_drawn("CDAB?AB", "  tw tp", "11     ");
+        /* One chain may be longer than a region. */
+        limits.max_region_bytes = 4 * BLOCK;
+        assert_planned(&limits, 6 * BLOCK, "ABABAB", "tttttp", "      ");
+        limits.max_tied_bytes = 6 * BLOCK;
+        assert_planned(&limits, 6 * BLOCK, "ABABAB", "tttttp", "111111");
 }
 
 /* The second drawing is what becomes of the first: C to H must not be worth more now that A is one run. */
@@ -550,6 +580,7 @@ int main(void)
                 cmocka_unit_test(limits_cut_a_group_and_leave_no_small_rest),
                 cmocka_unit_test(regions_begin_and_end_on_the_unit),
                 cmocka_unit_test(pieces_that_only_move_together_count_together_against_the_limits),
+                cmocka_unit_test(parts_of_one_extent_move_together_or_not_at_all),
                 cmocka_unit_test(what_was_moved_is_not_taken_up_again),
                 cmocka_unit_test(a_file_with_fewer_runs_than_wanted_is_left_alone),
                 cmocka_unit_test(sharing_is_blamed_only_where_it_is_the_reason),

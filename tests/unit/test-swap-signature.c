@@ -30,9 +30,11 @@ static int file_with(const char *text, size_t page_bytes)
 
 static bool is_swap(int fd, uint64_t size_bytes)
 {
-        bool swap;
+        bool swap, past_cache;
 
-        assert_int_equal(swap_signature_read(fd, size_bytes, &swap), 0);
+        assert_int_equal(swap_signature_read(fd, size_bytes, false, &swap), 0);
+        assert_int_equal(swap_signature_read(fd, size_bytes, true, &past_cache), 0);
+        assert_int_equal(swap, past_cache);
         return swap;
 }
 
