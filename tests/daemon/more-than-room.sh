@@ -11,8 +11,7 @@
 . "$(dirname "$0")/../lib/service.sh"
 test_begin "$@"
 
-# INVENTORY_MAX of work/inventory.h.
-room=$(awk '$1 == "#define" && $2 == "INVENTORY_MAX" { print $3 }' "${TESTS%tests}daemon/work/inventory.h")
+room=$(part-inventory --room)
 ((room > 0)) || fail "how many does a sweep keep?"
 n_files=$((room + 300))
 test_volume 2G

@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # io_uring refuses a request, or to say what is done. The file that this meets fails; what is still in the ring then must not come with the
-# next file's requests: that one is moved.
+# next file's requests: that one is moved. On ext4 only the commit goes through the ring, and is made without where that fails.
 # LIMIT: 120
 # WHOLE: 1200
 # ENGINES: exchange
+# WHOLE_ENGINES: ext4
 
 . "$(dirname "$0")/../lib/inject.sh"
 test_begin "$@"
@@ -30,7 +31,7 @@ for fault in "${faults[@]}"; do
         for k in "${points[@]}"; do
                 if ((one >= 40)); then
                         expect_same files
-                        rm -f "$MNT"/*
+                        rm -f "$MNT"/file*
                         fragment --files=40 --size=5M "$MNT"
                         volume_remount volume
                         remember files "$MNT"
@@ -52,7 +53,12 @@ for fault in "${faults[@]}"; do
                 [[ $fault == EIO || "$(said .failed) $(said .moved)" == "1 1" ]] || wrong "it has met both files"
         done
 done
-((n_failed > 0)) || fail "nothing ever failed"
+((n_runs > 0)) || fail "the ring was never asked"
+if [[ $ENGINE == ext4 ]]; then
+        ((n_failed == 0)) || fail "a file failed because of the ring in $n_failed of $n_runs runs"
+else
+        ((n_failed > 0)) || fail "nothing ever failed"
+fi
 expect_same files
 volume_check volume
 echo "$n_runs runs, a file failed in $n_failed of them"

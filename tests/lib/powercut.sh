@@ -8,6 +8,8 @@
 #   fs_check IMAGE             says on standard output what is wrong with it, and fails, when it is not as it should be after it
 #                              was mounted and unmounted
 #
+#   disk_fill                  puts more into $MNT/static, and N_STATIC says so; optional
+#
 # and FS_TYPE are what the script brings along for its file system. It is that of this machine's kernel that recovers, and
 # that of the test machine's kernel that wrote the log.
 #
@@ -24,6 +26,7 @@ FS_BYTES=$((512 << 20))
 # UNIT[NAME]: bytes that the file system of that disk writes as one, where these are not 4096.
 declare -A UNIT
 N_STATIC=12
+STATIC_MORE=() # subvolumes in it
 N_SPARSE=4 # of these: have preallocated places
 N_VERSIONS=6
 VERSION_BYTES=1000001
@@ -87,6 +90,7 @@ disk_make()
         # So many pieces that their list does not fit into the inode.
         fragment --files=3 --size=1M --piece=8K --name=pieces "$MNT/static"
         fragment --files=1 --size=3333333 --tail=256K --name=tail "$MNT/static"
+        ! declare -F disk_fill >/dev/null || disk_fill
         chown 1234:4321 "$MNT/static/plain0000" "$MNT/static/sparse0000"
         chmod 0640 "$MNT/static/plain0001"
         touch --date='2001-02-03 04:05:06.789' "$MNT/static/plain0002" "$MNT/static/pieces0000"
@@ -95,7 +99,7 @@ disk_make()
         versions make "$MNT/versions" "$VERSION_BYTES"
         umount "$MNT"
         loop_mount "$base"
-        (cd "$MNT" && filestate static) >"$RAM/$1.static"
+        (cd "$MNT" && filestate static "${STATIC_MORE[@]}") >"$RAM/$1.static"
         umount "$MNT"
         [[ $(grep -c '^file ' "$RAM/$1.static") == "$N_STATIC" ]] || fail "not $N_STATIC files"
         cp --sparse=always "$base" "$RAM/$1.disk"
@@ -147,7 +151,7 @@ point_judge()
                 echo "cannot be mounted: $(cat "$SCRATCH/mount.err")"
                 return 1
         fi
-        (cd "$MNT" && filestate static) >"$SCRATCH/static" 2>&1 || status=1
+        (cd "$MNT" && filestate static "${STATIC_MORE[@]}") >"$SCRATCH/static" 2>&1 || status=1
         diff "$RAM/$name.static" "$SCRATCH/static" || status=1
         # What a writer is promised rests on the order that this kind of cut breaks.
         if [[ $kind != early ]] &&

@@ -5,7 +5,7 @@
 # everything with it at the end.
 #
 #       volume_make [MKFS_OPTION...]    1 GiB, mounted at $MNT, its device is $DEVICE
-#       volume_make_ext4 [MOUNT_OPTION] an ext4 instead
+#       volume_make_ext4 [MOUNT_OPTION [MKFS_OPTION...]]        an ext4 instead
 #       volume_make_exchange            the same with the exchange-range feature; fails where that cannot be had
 #       program_make NAME               compiles NAME.c to $SCRATCH/NAME, or finds it in $PROGRAMS
 #       fragmented FILE PIECES [BYTE]   pieces of 64 KiB of that byte, each an extent of its own
@@ -69,7 +69,7 @@ volume_make_ext4()
 {
         need mkfs.ext4 xfs_io
         truncate --size 1G "$SCRATCH/image"
-        mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 "$SCRATCH/image"
+        mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 "${@:2}" "$SCRATCH/image"
         image_mount ext4 "${1:-}"
 }
 

@@ -11,6 +11,10 @@
 powercut_begin "$@"
 
 FS_TYPE=btrfs
+# Left alone: the two that a snapshot shares, there and there, and one that is compressed.
+N_STATIC=$((N_STATIC + 7))
+STATIC_MORE=(static/subvolume static/snapshot)
+N_LEFT=$((N_SPARSE + 5))
 
 fs_make()
 {
@@ -24,13 +28,25 @@ fs_check()
         return 1
 }
 
+# A subvolume with a snapshot, and what has been written in it since; compressed data.
+disk_fill()
+{
+        btrfs -q subvolume create "$MNT/static/subvolume"
+        fragment --files=2 --size=1M --name=shared "$MNT/static/subvolume"
+        btrfs -q subvolume snapshot -r "$MNT/static/subvolume" "$MNT/static/snapshot"
+        fragment --files=2 --size=1M --name=own "$MNT/static/subvolume"
+        touch "$MNT/static/compressed"
+        btrfs property set "$MNT/static/compressed" compression zstd
+        yes 'the same again and again' | head --bytes=1M >"$MNT/static/compressed" || true
+}
+
 SAMPLE=20
 [[ ! ${WHOLE:-} ]] || SAMPLE=
 
 disk_make disk
 machine_boot "$KERNEL" "$RAM/disk.disk>$RAM/disk.record"
 # What has preallocated places is left alone, within the file or behind its end.
-disk_work disk /dev/vdd $((N_STATIC - N_SPARSE - 1)) /usr/sbin/defragd 500
+disk_work disk /dev/vdd $((N_STATIC - N_LEFT - 1)) /usr/sbin/defragd 500
 machine_end
 
 powercut_controls disk

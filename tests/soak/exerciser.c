@@ -13,7 +13,8 @@
  *   --board=FILE    of part-mover                       --rest=USEC     longest rest for the engine (400000)
  *   --break-at=N    change a byte behind the back of the model after the N-th operation of each epoch: it has
  *                   to be found
- *   --shrink=SECONDS  most time for making a failing list short (60)
+ *   --shrink=SECONDS  most time for making a failing list short (60); four times as much until it failed again, and until a
+ *                   first part of it could be spared
  *   --tries=N       runs that a list gets to fail in: races are not won every time (10)
  *   --replay=SEED   one file, that epoch alone; --operations=FILE the list in FILE, as it is printed
  *
@@ -89,6 +90,7 @@ typedef struct Trial {
         uint64_t seed, n_tries;
         time_t deadline;
         size_t n_reached;
+        bool is_shorter;
 } Trial;
 
 static time_t now_seconds(void)
@@ -109,6 +111,21 @@ static bool trial_fails(const Operation *list, size_t n, void *context)
         return false;
 }
 
+/* Of a rare race: the first parts are the largest, most often cannot be spared, and must not take all the time. */
+static bool shorter_fails(const Operation *list, size_t n, void *context)
+{
+        Trial *trial = context;
+        const time_t now = now_seconds(), end = trial->deadline, some = 1 + (time_t)arg_shrink_seconds / 4;
+        bool fails;
+
+        if (!trial->is_shorter && now + some < end)
+                trial->deadline = now + some;
+        fails = trial_fails(list, n, trial);
+        trial->deadline = fails && !trial->is_shorter ? now_seconds() + (time_t)arg_shrink_seconds : end;
+        trial->is_shorter |= fails;
+        return fails;
+}
+
 static void list_print(const Operation *list, size_t n)
 {
         for (size_t i = 0; i < n; i++)
@@ -120,10 +137,12 @@ static void shrink(Worker *worker, uint64_t seed, size_t n)
 {
         Tally own = {0};
         ModelFile *file = &worker->file;
-        Trial trial = {.file = file,
-                       .seed = seed,
-                       .n_tries = arg_n_tries,
-                       .deadline = now_seconds() + (time_t)arg_shrink_seconds};
+        Trial trial = {
+                .file = file,
+                .seed = seed,
+                .n_tries = arg_n_tries,
+                /* Without a list that fails again there is nothing to shrink: that gets the most time. */
+                .deadline = now_seconds() + 4 * (time_t)arg_shrink_seconds};
         unsigned n_runs;
 
         file->tally = &own;
@@ -134,7 +153,8 @@ static void shrink(Worker *worker, uint64_t seed, size_t n)
                 list_print(worker->list, n);
                 return;
         }
-        n = operations_shrink(worker->list, trial.n_reached, trial_fails, &trial, &n_runs);
+        trial.deadline = now_seconds() + 4 * (time_t)arg_shrink_seconds;
+        n = operations_shrink(worker->list, trial.n_reached, shorter_fails, &trial, &n_runs);
         /* Whatever is left, it has to fail still. */
         printf("shrunk to %zu operations in %u runs%s\n", n, n_runs,
                now_seconds() >= trial.deadline ? ", when the time was up" : "");

@@ -47,7 +47,7 @@ without()
         # What else a broken engine may come across is not the question here.
         "part-mover.without-$1" --board="$SCRATCH/board-$2" "$SCRATCH/$2" "$dir" >"$SCRATCH/mover-$2" &
         mover=$!
-        exerciser --board="$SCRATCH/board-$2" --threads=6 --length=80 --seconds=60 --tries=12 --shrink=10 "$dir" >"$SCRATCH/$1-$2" ||
+        exerciser --board="$SCRATCH/board-$2" --threads=6 --length=80 --seconds=60 --tries=48 --shrink=10 "$dir" >"$SCRATCH/$1-$2" ||
                 status=$?
         kill -TERM "$mover"
         wait "$mover" || true

@@ -2,8 +2,10 @@
 
 /* The file of an exerciser, the model of it, and holding one against the other. */
 
+#include <linux/magic.h>
 #include <stdarg.h>
 #include <sys/mman.h>
+#include <sys/statfs.h>
 #include <sys/xattr.h>
 
 #include "../tools/tool.h"
@@ -44,6 +46,11 @@ ModelPath model_path(const ModelFile *file)
 
 void model_init(ModelFile *file)
 {
+        struct statfs status;
+
+        if (statfs(file->directory, &status) < 0)
+                die("%s", file->directory);
+        file->forgets_old_end = status.f_type == EXT4_SUPER_MAGIC && (size_t)status.f_bsize < BLOCK_BYTES;
         file->fd = file->direct_fd = file->source_fd = -1;
         file->content = aligned_buffer(file->room_bytes);
         file->clone = aligned_buffer(file->room_bytes);
@@ -281,6 +288,15 @@ int model_check_clone(ModelFile *file)
                 return MODEL_LOST;
         }
         return compare_bytes(file, file->buffer, file->clone, 0, n_read, "its clone");
+}
+
+void model_before_direct(ModelFile *file)
+{
+        const size_t page = file->n_bytes / BLOCK_BYTES * BLOCK_BYTES;
+
+        if (file->forgets_old_end && file->mapping && page != file->n_bytes &&
+            msync(file->mapping + page, BLOCK_BYTES, MS_SYNC) < 0)
+                die("msync");
 }
 
 void model_wrote(ModelFile *file, WriteKind kind, size_t offset, const unsigned char *bytes, size_t n_bytes)

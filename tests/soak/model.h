@@ -64,7 +64,8 @@ typedef struct ModelFile {
         unsigned char *buffer; /* room_bytes, aligned */
         size_t align_bytes;    /* of direct I/O */
         struct io_uring ring;
-        bool has_ring; /* io_uring may be used here */
+        bool has_ring;        /* io_uring may be used here */
+        bool forgets_old_end; /* see model_before_direct */
         aio_context_t aio;
         char did[200];       /* what the last operation did */
         char complaint[200]; /* what was found to be wrong */
@@ -101,6 +102,10 @@ typedef struct ModelPath {
 } ModelPath;
 ModelPath model_path(const ModelFile *file);
 ModelPath model_path_of(const ModelFile *file, const char *suffix);
+
+/* Before direct writes that may make the file longer: on ext4 with blocks smaller than a page what is stored behind the old end afterwards is
+ * lost, without anybody else (docs/UPSTREAM.md, store-behind-old-end). Elsewhere it does nothing. */
+void model_before_direct(ModelFile *file);
 
 /* The file was written: tells model and tally. */
 void model_wrote(ModelFile *file, WriteKind kind, size_t offset, const unsigned char *bytes, size_t n_bytes);

@@ -40,6 +40,7 @@ int run_direct(ModelFile *file, const Operation *operation)
         size_t n = smaller(up(length_of(operation), unit), file->room_bytes - offset);
 
         model_say(file, "%zu bytes at %zu", n, offset);
+        model_before_direct(file);
         if (pwrite(file->direct_fd, content_of(file, operation, n), n, (off_t)offset) != (ssize_t)n)
                 die("direct write");
         model_wrote(file, WRITE_DIRECT, offset, file->buffer, n);
@@ -139,6 +140,7 @@ static int fly(ModelFile *file, const Operation *operation, size_t n_uring, size
         pick_blocks(file, operation->place, offsets, n);
         (void)content_of(file, operation, n * BLOCK_BYTES);
         model_say(file, "%zu blocks, the first at %zu", n, n > 0 ? offsets[0] : 0);
+        model_before_direct(file);
         if (n_uring > 0)
                 uring_submit(file, offsets, n_uring, bytes);
         if (n_aio > 0)

@@ -1,0 +1,44 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# ext4: the kernel refuses in the middle of a slice. What it has moved until then goes back: the file lies as it did, block by block.
+# LIMIT: 60
+# ENGINES: ext4
+# WHOLE_ENGINES: ext4-1k ext4-2k
+# MUTANTS: WHOLE_SLICES:ext4
+# ASAN: no
+
+. "$(dirname "$0")/../lib/inject.sh"
+test_begin "$@"
+files_make
+
+layout()
+{
+        filefrag -v "$FILE" | grep '^ *[0-9]*:'
+}
+
+# The stretches of such a file are several, with holes between: at which call is the last of them?
+file_take mixed
+calls >"$SCRATCH/calls"
+last=$(awk -v name="$(commit_call)" '$2 == name { k = $3 } END { print name ":" k }' "$SCRATCH/calls")
+first=$(commit_point <"$SCRATCH/calls")
+((${last#*:} >= ${first#*:} + 2)) || fail "no slice of several calls: $first to $last"
+
+for error in EIO EBUSY; do
+        file_take mixed
+        before=$BEFORE
+        layout >"$SCRATCH/before"
+        injected --at="$last" --fail="$error"
+        [[ $HIT ]] || wrong "nothing happened"
+        grep '"path"' "$OUT"
+        ((status != 0)) || [[ $error == EBUSY ]] || wrong "nobody noticed"
+        file_is_same
+        if [[ $error == EIO ]]; then
+                layout | cmp - "$SCRATCH/before" || lost "half of it is in a new place"
+                grep --quiet '"bytes_moved":0,' "$OUT" || wrong "what was taken back is counted"
+        else
+                # Once busy is no reason.
+                (($(runs "$FILE") < before)) || wrong "not moved"
+        fi
+done
+nothing_is_left
+volume_is_whole

@@ -1,0 +1,146 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# btrfs on kernels that leave an extent where it is that has none next to it (before Linux 6.17): what is used does not grow by it. And on two
+# devices, where each file is twice.
+# KERNELS: 6.1 6.12
+# SAMPLE: no
+# LIMIT: 600
+
+. "$(dirname "$0")/../lib/machine.sh"
+machine_begin "$@"
+need_command mkfs.btrfs btrfs
+
+PROGRAMS=(btrfs-slices metadata-race page-cache racing-writers)
+MACHINE_COMMAND_LIMIT=300
+
+for name in space first second; do
+        truncate --size 512M "$SCRATCH/$name.image"
+done
+mkfs.btrfs --quiet "$SCRATCH/space.image" 2>/dev/null
+mkfs.btrfs --quiet --data raid1 --metadata raid1 "$SCRATCH/first.image" "$SCRATCH/second.image" 2>/dev/null
+mkdir "$SCRATCH/programs.tree"
+for one in "${PROGRAMS[@]}"; do
+        cp "$BUILD/hazard/$one" "$SCRATCH/programs.tree"
+done
+cp --dereference "$(command -v btrfs)" "$(command -v fragment)" "$SCRATCH/programs.tree"
+ldd "$(command -v btrfs)" | awk '$3 ~ "^/" && $3 !~ "/libc\\.so" { print $3 }' | xargs cp --dereference --target-directory="$SCRATCH/programs.tree"
+find "$SCRATCH/programs.tree" -type f -exec strip {} +
+image_make "$SCRATCH/programs.tree" "$SCRATCH/programs" 64M
+
+machine_boot "$KERNEL" "$SCRATCH/programs" "$SCRATCH/space.image" "$SCRATCH/first.image" "$SCRATCH/second.image"
+# shellcheck disable=SC2016  # the machine's shell
+in_machine bash -euc '
+        mkdir -p /srv/{programs,space,twice} /etc/defragd
+        mount -o ro /dev/vdd /srv/programs
+        mount /dev/vde /srv/space
+        mount -o device=/dev/vdf,device=/dev/vdg /dev/vdf /srv/twice
+        printf "%s\n" "[Policy]" SolidState=yes MinFileSize=4K >/etc/defragd/defragd.conf'
+
+# --- space ---
+
+# overwritten NAME MEBIBYTES BLOCKS: a file of one extent, with every eighth of so many blocks written again.
+overwritten()
+{
+        # shellcheck disable=SC2016  # the machine's shell
+        in_machine bash -euc '
+                head -c "${2}M" /dev/urandom >"/srv/space/$1"
+                sync -f "/srv/space/$1"
+                for ((i = 1; i < $3; i += 8)); do
+                        head -c 4K /dev/urandom | dd of="/srv/space/$1" bs=4K seek="$i" conv=notrunc status=none
+                done
+                sync -f /srv/space; sync -f /srv/space' - "$@"
+}
+
+used()
+{
+        in_machine bash -euc 'sync -f /srv/space; env LD_LIBRARY_PATH=/srv/programs /srv/programs/btrfs filesystem sync /srv/space
+                env LD_LIBRARY_PATH=/srv/programs /srv/programs/btrfs filesystem usage --raw /srv/space 2>/dev/null' | awk '$1 == "Used:" { print $2; exit }'
+}
+
+# moved NAME OUTCOME BYTES: and at least so many bytes fewer are used than before.
+moved()
+{
+        local before after sum outcome
+
+        before=$(used)
+        sum=$(in_machine sha256sum "/srv/space/$1")
+        in_machine defragd --once --no-budget --json "/srv/space/$1" >"$OUT" 2>"$ERR" || fail "$1: $(cat "$OUT" "$ERR")"
+        after=$(used)
+        outcome=$(jq --raw-output 'select(.path) | .outcome + ":" + (.reason // "")' "$OUT")
+        echo "$1: $outcome, $(said .extents_before) -> $(said .extents_after) extents, $before -> $after bytes used"
+        [[ $outcome == "$2" ]] || fail "$1: $(cat "$OUT" "$ERR")"
+        [[ $(in_machine sha256sum "/srv/space/$1") == "$sum" ]] || lost "$1 is another file"
+        ((after <= before - $3)) || lost "$1: $before bytes were used, $after are"
+}
+
+# 64 KiB more or less are trees.
+overwritten long 16 1024
+moved long skipped:would-grow -65536
+overwritten short 2 512
+moved short moved: $(((64 * 4 << 10) / 2))
+
+# touch_each_other NAME BLOCK: does that block of 4 KiB lie right behind the one before it?
+touch_each_other()
+{
+        in_machine filefrag -v -b4096 "/srv/space/$1" | awk -v block="$2" '
+                $1 ~ /^[0-9]+:$/ {
+                        gsub(/[.:]/, " ")
+                        first = $2
+                        last = $3
+                        place = $4
+                        if (first <= block && block <= last)
+                                at = place + block - first
+                        if (first <= block - 1 && block - 1 <= last)
+                                before = place + block - 1 - first
+                }
+                END { exit !(at == before + 1) }'
+}
+
+# The end of the second of three extents is not an extent of its own to the kernel where the third lies right behind it.
+# shellcheck disable=SC2016  # the machine's shell
+in_machine bash -euc '
+        for ((j = 0; j < 3; j++)); do
+                head -c 1M /dev/urandom >>/srv/space/appended
+                sync /srv/space/appended
+        done
+        umount /srv/space
+        mount /dev/vde /srv/space'
+expected=moved:
+! touch_each_other appended 512 || expected=skipped:would-grow
+# shellcheck disable=SC2016  # the machine's shell
+in_machine bash -euc '
+        for ((i = 257; i < 384; i += 8)); do
+                head -c 4K /dev/urandom | dd of=/srv/space/appended bs=4K seek="$i" conv=notrunc status=none
+        done
+        sync -f /srv/space; sync -f /srv/space'
+moved appended "$expected" -65536
+
+# --- hazards ---
+
+for one in "${PROGRAMS[@]}"; do
+        status=0
+        in_machine "/srv/programs/$one" /srv/space >"$OUT" 2>"$ERR" || status=$?
+        ((status == 0 || status == 77)) || fail "$one: status $status: $(cat "$OUT" "$ERR")"
+        echo "$one: status $status"
+        sed 's/^/  | /' "$OUT"
+done
+
+# --- two devices ---
+
+# shellcheck disable=SC2016  # the machine's shell
+in_machine bash -euc '
+        /srv/programs/fragment --files=8 --size=4M /srv/twice
+        umount /srv/twice
+        mount -o device=/dev/vdf,device=/dev/vdg /dev/vdf /srv/twice
+        sha256sum /srv/twice/file* >/tmp/sums
+        defragd --once --no-budget --json /srv/twice
+        umount /srv/twice
+        mount -o device=/dev/vdf,device=/dev/vdg /dev/vdf /srv/twice
+        sha256sum --quiet --check /tmp/sums
+        env LD_LIBRARY_PATH=/srv/programs /srv/programs/btrfs scrub start -B /srv/twice >&2' >"$OUT" 2>"$ERR" || fail "twice: $(cat "$OUT" "$ERR")"
+[[ $(said .moved) == 8 ]] || fail "twice: $(cat "$OUT" "$ERR")"
+grep --quiet 'no errors found' "$ERR" || lost "twice: $(cat "$ERR")"
+echo "twice: $(said .extents_before) -> $(said .extents_after) extents, no errors found in either copy"
+in_machine umount /srv/space /srv/twice
+machine_end
+btrfs check --readonly "$SCRATCH/space.image" >"$SCRATCH/repair" 2>&1 || lost "$(tail -n 20 "$SCRATCH/repair")"
