@@ -20,6 +20,9 @@
 #ifndef DEFRAGD_WITHOUT_LEASE_KEPT
 #define DEFRAGD_WITHOUT_LEASE_KEPT 0 /* the lease of the sample was not taken away meanwhile */
 #endif
+#ifndef DEFRAGD_WITHOUT_READ_COLLISION
+#define DEFRAGD_WITHOUT_READ_COLLISION 0 /* a direct read that failed because somebody was storing is no error of the device */
+#endif
 #ifndef DEFRAGD_WITHOUT_READ_LEASE
 #define DEFRAGD_WITHOUT_READ_LEASE 0 /* write lease while a slice is read into the page cache */
 #endif

@@ -19,6 +19,15 @@
 /* As before the commit: more than slewing explains. */
 #define CLOCK_STEP_NSEC (10 * (int64_t)NSEC_PER_MSEC)
 
+/* By a writer who keeps direct reads from the file (target_verdict_of_read()), say. */
+static bool is_changed(const EngineJob *job, int fd)
+{
+        FileFacts now = job->sampled;
+
+        return PROTECTED_BY(READ_COLLISION) && file_facts_refresh(fd, &now) >= 0 &&
+               !file_facts_same(&job->sampled, &now);
+}
+
 /* One look through fd. Returns an AuditAnswer or -errno. */
 static int look(const EngineJob *job, int fd, bool is_quiet, TripKind *ret_kind)
 {
@@ -42,6 +51,8 @@ static int look(const EngineJob *job, int fd, bool is_quiet, TripKind *ret_kind)
         if (r < 0)
                 return r;
         r = job->was_quiet && job->volume->engine->recheck ? job->volume->engine->recheck(job, fd) : 0;
+        if (r == -EIO && !is_quiet && is_changed(job, fd))
+                return AUDIT_DOUBTFUL;
         if (r < 0)
                 return r;
         facts.content_differs = r == COPY_WRONG;

@@ -285,6 +285,8 @@ static int slot_finished(Copier *copier, Slot *slot, bool verify)
                 request_finish(request, 0, wanted, copier->align_bytes);
         if (request->result >= 0 && (uint32_t)request->result < wanted)
                 request_finish(request, (uint32_t)request->result, wanted, copier->align_bytes);
+        if (request->result == -EIO && request->kind == COPY_READ && !verify)
+                return COPY_UNREAD;
         if (request->result < 0)
                 return request->result;
         if ((uint32_t)request->result < wanted)

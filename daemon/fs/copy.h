@@ -20,6 +20,7 @@ typedef struct Copier Copier;
 #define COPY_MORE  1 /* call again */
 #define COPY_SHORT 2 /* the source ended early: it was truncated meanwhile */
 #define COPY_WRONG 3 /* verify: the device gave back something else than was written */
+#define COPY_UNREAD 4 /* the source cannot be read (EIO): the device's fault, or target_verdict_of_read() */
 
 /* force_sync: do not even try io_uring. Returns 0 or -ENOMEM. */
 int copier_new(bool force_sync, Copier **ret);
@@ -34,8 +35,8 @@ bool copier_uses_uring(const Copier *copier);
 int copier_begin(Copier *copier, int source_fd, int donor_fd, const ExtentMap *map, uint64_t size_bytes,
                  uint64_t donor_shift, uint32_t align_bytes);
 
-/* Copies about a dozen MiB. Returns 0 at the end, COPY_MORE, COPY_SHORT or -errno of the first request that failed. No
- * request but a flush is in flight on return. */
+/* Copies about a dozen MiB. Returns 0 at the end, COPY_MORE, COPY_SHORT, COPY_UNREAD or -errno of the first request that
+ * failed. No request but a flush is in flight on return. */
 int copier_step(Copier *copier);
 
 /* Begins to flush the donor's data to stable storage, without waiting where there is a ring; and waits for it. Every begun

@@ -123,7 +123,7 @@ static int move_sample(EngineJob *job)
         cache_note_take(job, &progress.cache);
         r = progress_note_samples(job, &progress);
         progress_store(job, &progress);
-        return r;
+        return r < 0 ? target_verdict_of_read(job, r) : r;
 }
 
 /* As few runs as groups of blocks, which the allocator does not cross in one step. */

@@ -156,6 +156,15 @@ int target_check_unchanged(EngineJob *job)
                                                     : target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN);
 }
 
+int target_verdict_of_read(EngineJob *job, int error)
+{
+        int r = ENGINE_DONE;
+
+        if (error == -EIO && PROTECTED_BY(READ_COLLISION))
+                r = target_check_unchanged(job);
+        return r == ENGINE_DONE ? error : r;
+}
+
 /* How long the donor is: to the end of the region or to EOF, whichever comes first. */
 uint64_t target_donor_size(const EngineJob *job)
 {

@@ -42,5 +42,10 @@ int target_reserve(EngineJob *job, uint64_t shift);
 /* Is the target still as it was sampled, as far as stamps tell? ENGINE_DONE, ENGINE_CHANGED or -errno. */
 int target_check_unchanged(EngineJob *job);
 
+/* What does it mean that a direct read of the target failed with that error (negative)? XFS and ext4 also answer EIO where somebody stores
+ * through a mapping into what has no place on the disk yet: of a file that had only data when it was sampled he has made a hole first, and both
+ * moved its stamps. ENGINE_CHANGED or -errno. */
+int target_verdict_of_read(EngineJob *job, int error);
+
 /* How long the donor is, then. */
 uint64_t target_donor_size(const EngineJob *job);

@@ -139,6 +139,8 @@ int user_copy_copy(EngineJob *job)
                 return ENGINE_MORE;
         if (r == COPY_SHORT)
                 return target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN);
+        if (r == COPY_UNREAD)
+                return target_verdict_of_read(job, -EIO);
         if (r < 0)
                 return r == -ENOSPC ? target_verdict(job, ENGINE_NO_SPACE, NO_SPACE_FULL) : r;
 

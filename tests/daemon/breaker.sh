@@ -80,7 +80,8 @@ done
 # Others go on.
 fragment --files=2 --size=2M "$SCRATCH/other"
 remember other "$SCRATCH/other"
-expect 20 lies_in_at_most 2 "$SCRATCH/other"/file*
+expect 20 are_moved "$SCRATCH/other"/file*
+lies_in_at_most 2 "$SCRATCH/other"/file* || fail "$(extents "$SCRATCH/other"/file*)"
 expect_same other
 
 # Not forgotten by a kill, and nothing is even tried.
@@ -115,7 +116,8 @@ rm "$STOP"
 expect 5 goes_on
 expect 10 logged "$MNT: watching"
 fragment --files=2 --size=2M --name=later "$MNT"
-expect 20 lies_in_at_most 2 "$MNT"/later*
+expect 20 are_moved "$MNT"/later*
+lies_in_at_most 2 "$MNT"/later* || fail "$(extents "$MNT"/later*)"
 expect_same files
 
 # --- by hand, and whatever has the name ---

@@ -100,10 +100,15 @@ service_with()
         chmod +x "$SCRATCH/defragd"
 }
 
+all_done()
+{
+        is_swept && status_is ' 0 files waiting' && lies_in_at_most $((n_files * 2)) "$MNT"/file*
+}
+
 # What has been made ready is moved, or it is said why not.
 settled()
 {
-        lies_in_at_most $((n_files * 2)) "$MNT"/file* || logged 'Cannot store the ledger|The ledger cannot be used'
+        all_done || logged 'Cannot store the ledger|The ledger cannot be used'
 }
 
 n_files=0
@@ -163,7 +168,7 @@ part-ledger store "$STATE" 2
 # And everything that was left undone is done by one that nobody hinders.
 service_with --report=/dev/null
 service_start
-expect 20 lies_in_at_most $((n_files * 2)) "$MNT"/file*
+expect 20 all_done
 service_stop
 expect_same files
 volume_check volume

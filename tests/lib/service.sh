@@ -92,10 +92,21 @@ expect()
         wait_until $(($1 * 5)) "${@:2}" || fail "after $(($1 * 5)) s still not: ${*:2}; STATUS $(status_now); log: $(tail -n 30 "$ERR")"
 }
 
-# lies_in_at_most N FILE...: runs of all of them together.
+# lies_in_at_most N FILE...: runs of all of them together. Whoever asks has the files open, and what is open is not moved: first wait for what
+# the service says.
 lies_in_at_most()
 {
         (($(runs "${@:2}") <= $1))
+}
+
+# are_moved FILE...: the service says so of each.
+are_moved()
+{
+        local file
+
+        for file; do
+                logged "^defragd: $file: moved, " || return 1
+        done
 }
 
 # The sweep at the start is over.

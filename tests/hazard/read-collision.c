@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* FILE_SYSTEMS: xfs ext4 */
+/* MUTANTS: READ_COLLISION */
+
+/* Somebody makes holes in a file and stores into them through a mapping, while the file is read with direct I/O.
+ *
+ * The kernel writes back what is dirty, and then meets a page that was stored into since and has no place on the disk yet: the read fails
+ * with EIO ("Direct I/O collision with buffered writes"). That is what a broken disk says, and for that nothing more would be moved on
+ * the volume until somebody comes. */
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "lib-foreign.h"
+#include "lib-hazard.h"
+
+/* So small that on XFS every third copy meets a store, and nearly every look at what was committed; on ext4 one of some hundred. */
+#define N_PIECES    4
+#define PIECE_BYTES (4 * (size_t)KIB)
+#define N_TRIES     10
+
+typedef struct Storer {
+        const char *path;
+        atomic_bool stop;
+        uint64_t last[N_PIECES]; /* what a piece begins with; 0: it is as it was */
+} Storer;
+
+/* 's': begins; and goes on until told to stop. */
+static void storer_run(int socket, void *context)
+{
+        Storer *storer = context;
+        volatile uint8_t *memory;
+        uint64_t number = 0;
+        int fd;
+
+        must(foreign_hear(socket) == 's');
+        fd = open(storer->path, O_RDWR | O_CLOEXEC);
+        must(fd >= 0);
+        memory = mmap(NULL, N_PIECES * PIECE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        must(memory != MAP_FAILED);
+        while (!atomic_load(&storer->stop)) {
+                const size_t i = number % N_PIECES;
+
+                must(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(i * PIECE_BYTES),
+                               (off_t)PIECE_BYTES) == 0);
+                *(volatile uint64_t *)(volatile void *)(memory + i * PIECE_BYTES) = storer->last[i] =
+                        ++number;
+                if (number == N_PIECES)
+                        foreign_say(socket, 's');
+        }
+        must(munmap((void *)memory, N_PIECES * PIECE_BYTES) == 0);
+        (void)close(fd);
+        (void)foreign_hear(socket);
+}
+
+static void try(Arena *arena, const char *stage, const char *outcomes)
+{
+        Subject *subject = subject_new(arena, "file", N_PIECES, PIECE_BYTES, 0);
+        Storer *context = shared_memory(sizeof(*context));
+        Foreign storer;
+        Move move;
+        Trip trip;
+
+        context->path = subject->path;
+        foreign_start(&storer, storer_run, context);
+        pause_usec(arena->volume.guard_nsec / NSEC_PER_USEC);
+        move_begin(arena, subject, &move);
+        must(move_until(&move, stage) && foreign_ask(&storer, 's') == 's');
+        (void)move_until(&move, NULL);
+        trip = relocation_result(move.relocation)->trip;
+        (void)move_expect(arena, &move, stage, outcomes);
+        atomic_store(&context->stop, true);
+        (void)foreign_end(&storer);
+        if (trip.kind != TRIP_NONE)
+                hazard_lost(arena, "stored into at the step %s: the volume stops, because %s", stage,
+                            trip_text(trip.kind));
+
+        for (size_t i = 0; i < N_PIECES; i++) {
+                memset(subject->content + i * PIECE_BYTES, 0, PIECE_BYTES);
+                memcpy(subject->content + i * PIECE_BYTES, &context->last[i], sizeof(context->last[i]));
+        }
+        (void)subject_check(arena, subject, stage);
+        subject_free(subject);
+}
+
+static void scenario(Arena *arena)
+{
+        for (unsigned i = 0; i < N_TRIES; i++) {
+                try(arena, "copy", "changed busy:open");
+                try(arena, "audit", "moved changed");
+        }
+}
+
+int main(int argc, char **argv)
+{
+        return hazard_main(argc, argv, scenario);
+}
