@@ -29,16 +29,12 @@
 #include "facts/page_cache.h"
 #include "facts/swap_signature.h"
 #include "fs/btrfs_defrag.h"
+#include "fs/btrfs_slice.h"
 #include "fs/cache_note.h"
 #include "fs/copy.h"
 #include "fs/donor.h"
 #include "fs/lease.h"
 #include "fs/target.h"
-
-/* The most that is under way at a time, but for the length of one extent: a fifth of a second for a disk. Slices of 4 to 64 MiB left the same number
- * of runs and took the same time (256 MiB in runs of 16 KiB; measured 2026-11-28, Linux 6.18). To begin with the next one while this one is
- * written gained nothing that could be told from noise, be each of them looked at by itself or 16 MiB at a time. */
-#define SLICE_BYTES (8 * MIB)
 
 /* Changes that old are committed, and seen by whoever looks into the tree of extents: twice the interval of 30 s at which btrfs commits. */
 #define SETTLED_NSEC (60 * NSEC_PER_SEC)
@@ -141,7 +137,7 @@ static int read_layout(EngineJob *job, State *state)
         if (r < 0)
                 return r;
         r = btrfs_region_read(job->target_fd, job->target, job->region.offset, job->region.length,
-                              job->region.length <= SLICE_BYTES, is_young, &region, &job->map);
+                              job->region.length <= BTRFS_SLICE_BYTES, is_young, &region, &job->map);
         if (r == -EAGAIN)
                 return target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
         if (r == -EFBIG)
@@ -250,74 +246,13 @@ static int pieces_take(EngineJob *job, State *state)
         return pieces_read(job, job->target_fd, state, state->checksums);
 }
 
-typedef struct Slice {
-        uint64_t offset, end;
-        uint64_t written_bytes;
-        uint64_t shared_bytes;
-        uint64_t n_runs;
-} Slice;
-
-static void slice_count(const ExtentMap *map, uint64_t offset, uint64_t end, Slice *ret)
-{
-        uint64_t expected = 0;
-        Slice slice = {.offset = offset, .end = end};
-
-        for (size_t i = 0; i < map->n_extents; i++) {
-                const Extent *extent = &map->extents[i];
-
-                if (extent->logical < offset || extent->logical >= end || extent->unplaced)
-                        continue;
-                if (slice.n_runs == 0 || extent->physical != expected)
-                        slice.n_runs++;
-                expected = extent->physical + extent->length;
-                if (!extent->unwritten)
-                        slice.written_bytes += extent->length;
-                if (extent->shared)
-                        slice.shared_bytes += extent->length;
-        }
-        *ret = slice;
-}
-
-/* The next slice from this offset on, as it lay at the sample: it ends with an extent. False at the end of the region. */
-static bool slice_next(const EngineJob *job, uint64_t offset, Slice *ret)
-{
-        const ExtentMap *map = &job->map;
-        uint64_t bytes = 0, end = offset;
-
-        for (size_t i = 0; i < map->n_extents && bytes < SLICE_BYTES; i++) {
-                if (map->extents[i].logical < offset)
-                        continue;
-                end = map->extents[i].logical + map->extents[i].length;
-                bytes += map->extents[i].length;
-        }
-        if (bytes == 0)
-                return false;
-        slice_count(map, offset, end, ret);
-        return true;
-}
-
-static int slice_map_read(const EngineJob *job, const Slice *slice, bool sync, Slice *ret)
-{
-        _cleanup_(extent_map_done) ExtentMap map = {0};
-        int r;
-
-        r = extent_map_read(job->target_fd, slice->offset, slice->end - slice->offset, sync, EXTENT_MAP_MAX,
-                            &map);
-        if (r < 0)
-                return r;
-        if (!map.complete)
-                return -EAGAIN;
-        slice_count(&map, slice->offset, slice->end, ret);
-        return 0;
-}
-
 /* Is more of it shared than the plan knew, or cannot be told? Snapshots and clones move no stamp of the file. Returns 1, 0 or -errno. */
-static int slice_is_shared(const EngineJob *job, const Slice *slice)
+static int slice_is_shared(const EngineJob *job, const BtrfsSlice *slice)
 {
-        Slice now;
+        BtrfsSlice now;
         int r;
 
-        r = slice_map_read(job, slice, false, &now);
+        r = btrfs_slice_read(job->target_fd, slice->offset, slice->end, false, &now, NULL);
         if (r < 0)
                 return r == -EAGAIN ? 1 : r;
         return now.shared_bytes > slice->shared_bytes;
@@ -326,7 +261,7 @@ static int slice_is_shared(const EngineJob *job, const Slice *slice)
 static int defrag_sample(EngineJob *job)
 {
         State state = {.next = job->region.offset};
-        Slice slice;
+        BtrfsSlice slice;
         Reason why;
         int r;
 
@@ -351,7 +286,7 @@ static int defrag_sample(EngineJob *job)
         if (r != ENGINE_DONE)
                 return r;
         /* The others are looked at when it is their turn. */
-        if (slice_next(job, job->region.offset, &slice)) {
+        if (btrfs_slice_next(&job->map, job->region.offset, &slice)) {
                 r = slice_is_shared(job, &slice);
                 if (r != 0)
                         return r < 0 ? r : target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
@@ -407,7 +342,7 @@ static int check_free_runs(EngineJob *job, uint32_t fewest)
 /* Nothing can be reserved: the kernel takes space when it writes. What can be known before is whether there is enough. */
 static int defrag_reserve(EngineJob *job)
 {
-        const uint32_t fewest = btrfs_fewest_runs(&job->map, SLICE_BYTES, job->volume->moves_singles);
+        const uint32_t fewest = btrfs_fewest_runs(&job->map, BTRFS_SLICE_BYTES, job->volume->moves_singles);
         uint64_t free_bytes;
         int r;
 
@@ -426,7 +361,7 @@ static int defrag_reserve(EngineJob *job)
 }
 
 /* All that is written is asked for at once: the kernel would wait for 256 KiB at a time. */
-static void slice_ask(const EngineJob *job, const Slice *slice)
+static void slice_ask(const EngineJob *job, const BtrfsSlice *slice)
 {
         for (size_t i = 0; i < job->map.n_extents; i++) {
                 const Extent *extent = &job->map.extents[i];
@@ -437,7 +372,7 @@ static void slice_ask(const EngineJob *job, const Slice *slice)
 }
 
 /* Moves it and waits until it is on the disk. */
-static int slice_move(EngineJob *job, const CacheNote *cached, const Slice *slice)
+static int slice_move(EngineJob *job, const CacheNote *cached, const BtrfsSlice *slice)
 {
         int r;
 
@@ -486,10 +421,10 @@ static int region_judge(EngineJob *job, const CacheNote *cached)
 static int defrag_commit(EngineJob *job)
 {
         State state = state_get(job);
-        Slice slice, after;
+        BtrfsSlice slice, after;
         int r;
 
-        if (!slice_next(job, state.next, &slice))
+        if (!btrfs_slice_next(&job->map, state.next, &slice))
                 return region_judge(job, &state.cached);
         r = check_exclusive(job);
         if (r != ENGINE_DONE)
@@ -504,10 +439,10 @@ static int defrag_commit(EngineJob *job)
                 return r;
         state.next = slice.end;
         state_put(job, &state);
-        if (!slice_next(job, state.next, &after))
+        if (!btrfs_slice_next(&job->map, state.next, &after))
                 return ENGINE_MORE;
 
-        r = slice_map_read(job, &slice, true, &after);
+        r = btrfs_slice_read(job->target_fd, slice.offset, slice.end, true, &after, NULL);
         if (r < 0)
                 return r == -EAGAIN ? target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN) : r;
         /* Free space is in pieces after all: more of it would make the file worse. */
