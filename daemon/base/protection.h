@@ -151,7 +151,7 @@
 #define DEFRAGD_WITHOUT_WRITTEN 0 /* what could not be written to its new place goes back to the old one */
 #endif
 #ifndef DEFRAGD_WITHOUT_WHOLE_SLICES
-#define DEFRAGD_WITHOUT_WHOLE_SLICES 0 /* a slice that could not be moved to its end goes back */
+#define DEFRAGD_WITHOUT_WHOLE_SLICES 0 /* a slice that was not moved to its end goes back, or is gone on with (btrfs) */
 #endif
 #ifndef DEFRAGD_WITHOUT_THAWED
 #define DEFRAGD_WITHOUT_THAWED 0 /* no lease is taken for what waits while the file system is frozen */

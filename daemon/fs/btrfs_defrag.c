@@ -39,6 +39,9 @@
 /* Changes that old are committed, and seen by whoever looks into the tree of extents: twice the interval of 30 s at which btrfs commits. */
 #define SETTLED_NSEC (60 * NSEC_PER_SEC)
 
+/* A signal that is pending ends the call. */
+#define SIGNAL_TRIES 3
+
 /* Pieces of the region whose content is remembered for the audit: at its beginning, in the middle, at its end. */
 #define N_PIECES    3
 #define PIECE_BYTES (16 * KIB)
@@ -377,18 +380,23 @@ static int slice_move(EngineJob *job, const CacheNote *cached, const BtrfsSlice 
         int r;
 
         slice_ask(job, slice);
-        r = btrfs_defrag_range(job->target_fd, slice->offset, slice->end, job->volume->moves_singles);
+        for (unsigned n = 1;; n++) {
+                r = btrfs_defrag_range(job->target_fd, slice->offset, slice->end,
+                                       job->volume->moves_singles);
+                /* Also while the subvolume is sent somewhere. */
+                if ((r != -EAGAIN && r != -EINTR) || n == SIGNAL_TRIES)
+                        break;
+        }
         switch (-r) {
         case 0:
                 break;
         case EINVAL: /* lies behind EOF now */
-        case EAGAIN: /* sent somewhere, or a signal came */
+        case EAGAIN:
         case EINTR:
                 return target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN);
         default:
                 return target_verdict_of_error(job, r);
         }
-        job->bytes_moved += slice->written_bytes;
         /* The kernel works in the page cache, where this has pushed out something else. */
         if (PROTECTED_BY(NOT_CACHED))
                 cache_note_leave(job, cached, slice->offset, slice->end - slice->offset);
@@ -417,11 +425,37 @@ static int region_judge(EngineJob *job, const CacheNote *cached)
         return ENGINE_DONE;
 }
 
+/* The kernel stops early (a signal, no room or no memory for a moment) without a word if it has moved anything: *slice becomes what it moved.
+ * What it has left is the next slice, and if it leaves that, too, it says why or means it. *ret_worse: it has come to lie in no fewer runs. */
+static int slice_look(EngineJob *job, BtrfsSlice *slice, bool *ret_worse)
+{
+        _cleanup_(extent_map_done) ExtentMap map = {0};
+        BtrfsSlice now;
+        uint64_t rest;
+        int r;
+
+        *ret_worse = false;
+        r = btrfs_slice_read(job->target_fd, slice->offset, slice->end, true, &now, &map);
+        if (r < 0)
+                return r == -EAGAIN ? target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN) : r;
+        rest = PROTECTED_BY(WHOLE_SLICES)
+                       ? btrfs_slice_rest(&job->map, &map, slice, job->volume->moves_singles)
+                       : slice->end;
+        if (rest == slice->offset)
+                return ENGINE_DONE;
+        btrfs_slice_count(&job->map, slice->offset, rest, slice);
+        btrfs_slice_count(&map, slice->offset, rest, &now);
+        job->bytes_moved += slice->written_bytes;
+        *ret_worse = slice->n_runs > 1 && now.n_runs >= slice->n_runs;
+        return ENGINE_DONE;
+}
+
 /* One slice a call. */
 static int defrag_commit(EngineJob *job)
 {
         State state = state_get(job);
-        BtrfsSlice slice, after;
+        BtrfsSlice slice;
+        bool is_worse;
         int r;
 
         if (!btrfs_slice_next(&job->map, state.next, &slice))
@@ -437,19 +471,12 @@ static int defrag_commit(EngineJob *job)
         r = slice_move(job, &state.cached, &slice);
         if (r != ENGINE_DONE)
                 return r;
-        state.next = slice.end;
-        state_put(job, &state);
-        if (!btrfs_slice_next(&job->map, state.next, &after))
-                return ENGINE_MORE;
-
-        r = btrfs_slice_read(job->target_fd, slice.offset, slice.end, true, &after, NULL);
-        if (r < 0)
-                return r == -EAGAIN ? target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN) : r;
+        r = slice_look(job, &slice, &is_worse);
+        if (r != ENGINE_DONE)
+                return r;
         /* Free space is in pieces after all: more of it would make the file worse. */
-        if (!state.has_parts && slice.n_runs > 1 && after.n_runs >= slice.n_runs && PROTECTED_BY(GAIN)) {
-                state.next = UINT64_MAX;
-                state_put(job, &state);
-        }
+        state.next = is_worse && !state.has_parts && PROTECTED_BY(GAIN) ? UINT64_MAX : slice.end;
+        state_put(job, &state);
         return ENGINE_MORE;
 }
 

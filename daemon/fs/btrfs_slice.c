@@ -43,6 +43,44 @@ bool btrfs_slice_next(const ExtentMap *map, uint64_t offset, BtrfsSlice *ret)
         return true;
 }
 
+/* Does any of it lie in its old place? The map's extents from *at on, backwards, are looked at; the next one asked for lies further to the front. */
+static bool is_unmoved(const Extent *extent, const ExtentMap *after, size_t *at)
+{
+        while (*at > 0 && after->extents[*at - 1].logical > extent->logical)
+                (*at)--;
+        if (*at > 0) {
+                const Extent *now = &after->extents[*at - 1];
+                const uint64_t distance = extent->logical - now->logical;
+
+                return !now->unplaced && distance < now->length &&
+                       now->physical + distance == extent->physical;
+        }
+        return false;
+}
+
+uint64_t btrfs_slice_rest(const ExtentMap *before, const ExtentMap *after, const BtrfsSlice *slice,
+                          bool singles)
+{
+        uint64_t rest = slice->end;
+        size_t at = after->n_extents;
+        bool would_move = singles;
+
+        for (size_t i = before->n_extents; i > 0; i--) {
+                const Extent *extent = &before->extents[i - 1];
+
+                if (extent->logical < slice->offset)
+                        break;
+                /* What is preallocated is not moved. */
+                if (extent->logical >= slice->end || extent->unwritten || extent->unplaced)
+                        continue;
+                if (!is_unmoved(extent, after, &at))
+                        break;
+                would_move = would_move || (rest < slice->end && extent->logical + extent->length == rest);
+                rest = extent->logical;
+        }
+        return would_move ? rest : slice->end;
+}
+
 int btrfs_slice_read(int fd, uint64_t offset, uint64_t end, bool sync, BtrfsSlice *ret, ExtentMap *ret_map)
 {
         _cleanup_(extent_map_done) ExtentMap map = {0};

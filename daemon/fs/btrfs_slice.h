@@ -26,6 +26,11 @@ void btrfs_slice_count(const ExtentMap *map, uint64_t offset, uint64_t end, Btrf
 /* The next slice of a map from this offset on: it ends with an extent. False at the end of the map. Pure. */
 bool btrfs_slice_next(const ExtentMap *map, uint64_t offset, BtrfsSlice *ret);
 
+/* From where on does the end of a slice lie where it lay before, though the kernel was told to move all of it? singles: it moves extents that
+ * have none next to them, too; else such a one at the end says nothing. slice->end: nowhere, as far as can be told. after: the map of the slice. Pure. */
+uint64_t btrfs_slice_rest(const ExtentMap *before, const ExtentMap *after, const BtrfsSlice *slice,
+                          bool singles);
+
 /* As it lies now. ret_map takes the map as well (released with extent_map_done()), or is NULL. Returns 0, -EAGAIN for one with too many
  * extents, -errno. */
 int btrfs_slice_read(int fd, uint64_t offset, uint64_t end, bool sync, BtrfsSlice *ret, ExtentMap *ret_map);

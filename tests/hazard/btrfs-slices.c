@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* FILE_SYSTEMS: btrfs */
-/* MUTANTS: CLONED_MEANWHILE:btrfs NOT_CACHED:btrfs */
+/* MUTANTS: CLONED_MEANWHILE:btrfs NOT_CACHED:btrfs WHOLE_SLICES:btrfs */
 
 /* A region that is handed to the kernel slice by slice.
  *
  * The kernel would take all of it at once and write it when it likes, with no more regard for others than for any dirty page; it would
  * give what was cloned a moment ago a copy of its own; and it leaves everything in the page cache. So between two slices nothing is
- * under way, what is shared by then stays so, and of a cold file nothing is cached. */
+ * under way, what is shared by then stays so, and of a cold file nothing is cached.
+ *
+ * And it stops in the middle when a signal is pending, without a word. Then it is told to go on. */
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -19,11 +22,18 @@
 
 #include "base/cleanup.h"
 #include "facts/extent_map.h"
+#include "lib-foreign.h"
 #include "lib-hazard.h"
 
 /* Four slices. */
 #define N_PIECES    512
 #define PIECE_BYTES (64 * (size_t)KIB)
+
+/* While it is moved. */
+#define N_SIGNALS   20
+#define SIGNAL_USEC 2000
+/* As many as slices, and a piece of free space that ends now and then. */
+#define MOST_RUNS   8
 
 typedef struct Cache {
         uint64_t cached, dirty, written_back; /* pages */
@@ -111,6 +121,47 @@ static void cloned_after(Arena *arena, unsigned n_slices)
         subject_free(subject);
 }
 
+static void on_signal(int number)
+{
+        (void)number;
+}
+
+/* As often as a signal comes that somebody handles. */
+static void signal_run(int socket, void *context)
+{
+        const pid_t *mover = context;
+
+        must(foreign_hear(socket) == 's');
+        foreign_say(socket, 's');
+        for (unsigned i = 0; i < N_SIGNALS; i++) {
+                (void)kill(*mover, SIGUSR1);
+                pause_usec(SIGNAL_USEC);
+        }
+        (void)foreign_hear(socket);
+}
+
+static void stopped_by_signals(Arena *arena)
+{
+        const struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+        Subject *subject = subject_new(arena, "file", N_PIECES, PIECE_BYTES, 0);
+        pid_t mover = getpid();
+        Foreign somebody;
+        Move move;
+
+        must(sigaction(SIGUSR1, &action, NULL) == 0);
+        foreign_start(&somebody, signal_run, &mover);
+        pause_usec(arena->volume.guard_nsec / NSEC_PER_USEC);
+        drop(subject);
+        move_begin(arena, subject, &move);
+        must(move_until(&move, "commit") && foreign_ask(&somebody, 's') == 's');
+        if (move_expect(arena, &move, "while signals come", "moved") && subject_runs(subject) > MOST_RUNS)
+                hazard_lost(arena, "called moved, and a part of it was not: %llu runs",
+                            (unsigned long long)subject_runs(subject));
+        (void)foreign_end(&somebody);
+        (void)subject_check(arena, subject, "while signals come");
+        subject_free(subject);
+}
+
 static void scenario(Arena *arena)
 {
         struct {
@@ -124,6 +175,7 @@ static void scenario(Arena *arena)
                 one_after_the_other(arena);
         cloned_after(arena, 0);
         cloned_after(arena, 2);
+        stopped_by_signals(arena);
 }
 
 int main(int argc, char **argv)
