@@ -4,14 +4,14 @@
 # there what lies on the disk at that moment is looked at.
 # LIMIT: 120
 # ENGINES: exchange plain
-# WHOLE_ENGINES: ext4 btrfs ext4-1k ext4-2k
+# WHOLE_ENGINES: ext4 btrfs btrfs-raid1 ext4-1k ext4-2k
 # KERNEL: shutdown|[Ss]hutting down|[Ss]hut down|Please unmount|log I/O error|I/O error|[Mm]etadata I/O|JBD2: |EXT4-fs error|Aborting journal
 
 . "$(dirname "$0")/../lib/scratch.sh"
 . "$TESTS/lib/clones.sh"
 test_begin "$@"
 
-if [[ $ENGINE == btrfs ]]; then
+if [[ $ENGINE == btrfs* ]]; then
         clones_make_volume
 else
         test_volume
@@ -27,7 +27,7 @@ for delay in "${delays[@]}"; do
         "$DEFRAGD" --once --config="$CONFIG" --no-budget "$MNT" >"$OUT" 2>"$ERR" </dev/null &
         pid=$!
         sleep "$delay"
-        if [[ $ENGINE == btrfs ]]; then
+        if [[ $ENGINE == btrfs* ]]; then
                 cp --reflink=always "$IMAGE" "$CLONE"
         else
                 # Without a flush of the log: as if the power was cut.
@@ -36,7 +36,7 @@ for delay in "${delays[@]}"; do
         status=0
         wait "$pid" || status=$?
         ((status < 128)) || fail "status $status: $(cat "$ERR")"
-        if [[ $ENGINE == btrfs ]]; then
+        if [[ $ENGINE == btrfs* ]]; then
                 clone_mount
         else
                 volume_remount volume
@@ -45,7 +45,7 @@ for delay in "${delays[@]}"; do
         rm -f "$STATE_DIRECTORY"/stopped-*
         expect_same files
         echo "stopped after $delay s (status $status): $(runs "$MNT"/file*) extents"
-        if [[ $ENGINE == btrfs ]]; then
+        if [[ $ENGINE == btrfs* ]]; then
                 clone_umount
                 expect_same files
         fi

@@ -3,7 +3,7 @@
 # kill -9 at any moment: every file is in its old or in its new place, whole, and nothing is left behind.
 # LIMIT: 90
 # ENGINES: exchange plain
-# WHOLE_ENGINES: ext4 btrfs ext4-1k ext4-2k
+# WHOLE_ENGINES: ext4 btrfs btrfs-raid1 ext4-1k ext4-2k
 
 . "$(dirname "$0")/../lib/scratch.sh"
 test_begin "$@"
@@ -32,5 +32,8 @@ now=$(($(stat --file-system --format '(%b - %f) * %S' "$MNT")))
 ((now <= used + (1 << 20))) || fail "$((now - used)) bytes more are in use"
 defrag 0 --no-budget --json "$MNT"
 expect_same files
-(($(runs "$MNT"/file*) <= 40)) || fail "$(runs "$MNT"/file*) extents are left"
+# Where the volume is smaller so are the stretches that btrfs gives out at a time, and free space comes in more pieces.
+most=40
+[[ $ENGINE != btrfs-raid1 ]] || most=48
+(($(runs "$MNT"/file*) <= most)) || fail "$(runs "$MNT"/file*) extents are left"
 volume_check volume

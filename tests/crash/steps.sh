@@ -6,7 +6,7 @@
 # LIMIT: 200
 # WHOLE: 3600
 # ENGINES: exchange plain ext4 btrfs
-# WHOLE_ENGINES: ext4-1k ext4-2k
+# WHOLE_ENGINES: btrfs-raid1 ext4-1k ext4-2k
 # KERNEL: shutdown|[Ss]hutting down|[Ss]hut down|Please unmount|log I/O error|I/O error|[Mm]etadata I/O|JBD2: |EXT4-fs error|Aborting journal
 
 . "$(dirname "$0")/../lib/inject.sh"
@@ -99,7 +99,7 @@ every_point()
         local point mode commit
         local -a modes=("${@:5}")
 
-        [[ $ENGINE != btrfs ]] || modes=(clone)
+        [[ $ENGINE != btrfs* ]] || modes=(clone)
         file_take "$1"
         calls >"$SCRATCH/calls"
         commit=$(commit_point <"$SCRATCH/calls")

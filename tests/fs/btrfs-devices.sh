@@ -25,7 +25,7 @@ scrubbed()
 
 test_volume
 truncate --size=2G "$SCRATCH/second.image"
-image_attach second "$SCRATCH/second.image"
+image_attach second "$SCRATCH/second.image" btrfs
 btrfs device add --force "${DEVICE[second]}" "$MNT" >"$SCRATCH/add" 2>&1 || fail "$(<"$SCRATCH/add")"
 
 for profile in single raid1 raid0; do

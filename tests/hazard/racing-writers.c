@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* FILE_SYSTEMS: xfs ext4 btrfs */
+/* WHOLE_FILE_SYSTEMS: btrfs-raid1 */
 /* MUTANTS: ONE_COOKIE */
 
 /* Writers that race with the whole of a region: buffered, direct, io_uring and mapped, for a few seconds each.

@@ -7,7 +7,8 @@
 # clones_make_volume [SIZE [MKFS_OPTION...]]: as test_volume of lib/scratch.sh.
 clones_make_volume()
 {
-        volume_make images exchange 2G
+        # Everything twice, and what the clone has anew.
+        volume_make images exchange 6G
         local IMAGES=$SCRATCH/images
         test_volume "$@"
         IMAGE=$IMAGES/volume.image
@@ -18,16 +19,16 @@ clones_make_volume()
 clone_mount()
 {
         volume_umount volume
-        btrfs -q device scan --forget "${DEVICE[volume]}"
-        image_attach clone "$CLONE"
-        mount -t btrfs "${DEVICE[clone]}" "$MNT"
+        volume_unscan volume
+        KIND[clone]=$ENGINE
+        image_attach clone "$CLONE" "$ENGINE"
+        mount -t btrfs ${SECOND[clone]:+-o "device=${SECOND[clone]}"} "${DEVICE[clone]}" "$MNT"
 }
 
 clone_umount()
 {
         umount "$MNT"
-        btrfs -q device scan --forget "${DEVICE[clone]}"
-        image_check btrfs "${DEVICE[clone]}"
+        image_check "$ENGINE" "${DEVICE[clone]}"
         volume_forget clone
         volume_mount volume
 }

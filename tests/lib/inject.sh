@@ -18,7 +18,7 @@ commit_call()
         exchange) echo ioctl-COMMIT_RANGE ;;
         plain) echo ioctl-SWAPEXT ;;
         ext4*) echo ioctl-MOVE_EXT ;;
-        btrfs) echo ioctl-DEFRAG_RANGE ;;
+        btrfs*) echo ioctl-DEFRAG_RANGE ;;
         esac
 }
 
@@ -46,7 +46,7 @@ generation=0
 files_make()
 {
         need_inject
-        if [[ $ENGINE == btrfs ]]; then
+        if [[ $ENGINE == btrfs* ]]; then
                 # It moves nothing that is preallocated.
                 PATTERN[mixed]=${PATTERN[mixed]/u64K,/}
                 clones_make_volume "${1:-512M}"

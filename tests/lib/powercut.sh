@@ -5,7 +5,7 @@
 # at every point of the record; what is on the disk then is mounted and judged, here.
 #
 #   fs_make IMAGE [OPTION...]  a file system of FS_BYTES in the image, which is larger
-#   fs_check IMAGE             says on standard output what is wrong with it, and fails, when it is not as it should be after it
+#   fs_check IMAGE NAME        says on standard output what is wrong with it, and fails, when it is not as it should be after it
 #                              was mounted and unmounted
 #
 #   disk_fill                  puts more into $MNT/static, and N_STATIC says so; optional
@@ -23,8 +23,9 @@
 . "$(dirname "${BASH_SOURCE[0]}")/machine.sh"
 
 FS_BYTES=$((512 << 20))
-# UNIT[NAME]: bytes that the file system of that disk writes as one, where these are not 4096.
-declare -A UNIT
+# UNIT[NAME]: bytes that the file system of that disk writes as one, where these are not 4096. PARTITIONS[NAME]: where its file system does
+# not begin with the disk, or lies on several: a list of OFFSET:BYTES.
+declare -A UNIT PARTITIONS
 N_STATIC=12
 STATIC_MORE=() # subvolumes in it
 N_SPARSE=4 # of these: have preallocated places
@@ -52,23 +53,56 @@ powercut_begin()
         n_lost=0
 }
 
-# loop_mount IMAGE: at $MNT. The device goes with the mount.
+# loops_attach NAME IMAGE: what the file system of that disk lies on, in the image, is $LOOPS until loops_detach.
+LOOPS=()
+LOOP_HOLDS=()
+loops_attach()
+{
+        local partition device hold
+
+        for partition in ${PARTITIONS[$1]:-0:0}; do
+                device=$(losetup --find --show --offset="${partition%:*}" --sizelimit="${partition#*:}" "$2")
+                if [[ $expect_loss ]]; then
+                        # What the kernel has to say of it is no fault of ours.
+                        { echo "defragd-test: a-mutant has ${device#/dev/}" >/dev/kmsg; } 2>/dev/null || true
+                else
+                        device_is_ours "${device#/dev/}"
+                fi
+                exec {hold}<"$device"
+                losetup --detach "$device"
+                LOOPS+=("$device")
+                LOOP_HOLDS+=("$hold")
+        done
+}
+
+loops_detach()
+{
+        local hold
+
+        # The next cut has the same UUID, and other devices: the kernel would put the two together.
+        ((${#LOOPS[@]} < 2)) || btrfs -q device scan --forget "${LOOPS[@]}" 2>/dev/null || true
+        for hold in "${LOOP_HOLDS[@]}"; do
+                exec {hold}<&-
+        done
+        LOOPS=()
+        LOOP_HOLDS=()
+}
+
+# loop_mount NAME IMAGE: at $MNT, until loop_umount.
 loop_mount()
 {
-        local device hold status=0
+        local status=0
 
-        device=$(losetup --find --show "$1")
-        if [[ $expect_loss ]]; then
-                # What the kernel has to say of it is no fault of ours.
-                { echo "defragd-test: a-mutant has ${device#/dev/}" >/dev/kmsg; } 2>/dev/null || true
-        else
-                device_is_ours "${device#/dev/}"
-        fi
-        exec {hold}<"$device"
-        losetup --detach "$device"
-        mount -t "$FS_TYPE" "$device" "$MNT" 2>"$SCRATCH/mount.err" || status=$?
-        exec {hold}<&-
+        loops_attach "$@"
+        mount -t "$FS_TYPE" ${LOOPS[1]:+-o "device=${LOOPS[1]}"} "${LOOPS[0]}" "$MNT" 2>"$SCRATCH/mount.err" || status=$?
+        ((status == 0)) || loops_detach
         return "$status"
+}
+
+loop_umount()
+{
+        umount "$MNT" || return
+        loops_detach
 }
 
 # --- the disk ---
@@ -80,7 +114,7 @@ disk_make()
 
         truncate --size $((FS_BYTES + (1 << 20))) "$base"
         fs_make "$base" "${@:2}"
-        if ! loop_mount "$base"; then
+        if ! loop_mount "$1" "$base"; then
                 grep -qw "$FS_TYPE" /proc/filesystems || skip "the kernel has no $FS_TYPE"
                 skip "this kernel does not mount what the machine's does: $(cat "$SCRATCH/mount.err")"
         fi
@@ -97,25 +131,27 @@ disk_make()
         setfattr --name=user.note --value=kept "$MNT/static/plain0003" "$MNT/static/sparse0001"
         fragment --files="$N_VERSIONS" --size="$VERSION_BYTES" --name=version "$MNT/versions"
         versions make "$MNT/versions" "$VERSION_BYTES"
-        umount "$MNT"
-        loop_mount "$base"
+        loop_umount
+        loop_mount "$1" "$base"
         (cd "$MNT" && filestate static "${STATIC_MORE[@]}") >"$RAM/$1.static"
-        umount "$MNT"
+        loop_umount
         [[ $(grep -c '^file ' "$RAM/$1.static") == "$N_STATIC" ]] || fail "not $N_STATIC files"
         cp --sparse=always "$base" "$RAM/$1.disk"
 }
 
-# disk_work NAME DEVICE MOVED DEFRAGD [PAUSE]: in the machine, on its disk: at least so many files are moved, while versions are
-# written with pauses of so many milliseconds.
+# disk_work NAME DEVICE MOVED DEFRAGD [PAUSE [MOUNT_OPTION...]]: in the machine, on its disk: at least so many files are moved, while versions are
+# written with pauses of so many milliseconds. The options are mount's, the partition among them where that is not the disk itself.
 disk_work()
 {
         local name=$1 start=${EPOCHREALTIME/./}
+        local -a options=("${@:6}")
 
+        ((${#options[@]})) || options=("$2")
         # shellcheck disable=SC2016  # the machine's shell
         in_machine bash -euc '
                 [[ $(cat "/sys/block/${1#/dev/}/queue/write_cache") == "write back" ]]
                 mkdir -p /srv/volume
-                mount -t "$5" "$1" /srv/volume
+                mount -t "$5" "${@:6}" /srv/volume
                 printf "%s\n" "[Policy]" SolidState=yes MinFileSize=4K >/tmp/defragd.conf
                 writer=
                 if [[ $3 ]]; then
@@ -133,7 +169,7 @@ disk_work()
                 # 75: what is written meanwhile is not moved, and that is no failure.
                 # Of a mutant the breaker may have seen what it did.
                 [[ $2 != /srv/mutants/* || $status != 1 ]] || status=0
-                exit $((status == 75 ? 0 : status))' - "$2" "$4" "${5:-}" "$FS_BYTES" "$FS_TYPE" >"$OUT" 2>"$ERR" ||
+                exit $((status == 75 ? 0 : status))' - "$2" "$4" "${5:-}" "$FS_BYTES" "$FS_TYPE" "${options[@]}" >"$OUT" 2>"$ERR" ||
                 fail "$name: $(cat "$OUT" "$ERR")"
         (($(said .moved) >= $3)) || fail "$name: $(cat "$OUT" "$ERR")"
         printf '%s: moved %d files of %d; %s; %d ms\n' "$name" "$(said .moved)" "$(said .files)" \
@@ -147,7 +183,7 @@ point_judge()
 {
         local name=$1 image=$2 kind=$3 status=0
 
-        if ! loop_mount "$image"; then
+        if ! loop_mount "$name" "$image"; then
                 echo "cannot be mounted: $(cat "$SCRATCH/mount.err")"
                 return 1
         fi
@@ -159,8 +195,8 @@ point_judge()
                 cat "$SCRATCH/checked"
                 status=1
         fi
-        umount "$MNT" || fail "cannot be unmounted"
-        fs_check "$image" || status=1
+        loop_umount || fail "cannot be unmounted"
+        fs_check "$image" "$name" || status=1
         return "$status"
 }
 
@@ -220,10 +256,10 @@ powercut_controls()
         cp --sparse=always "$RAM/$name.base" "$RAM/forgetful"
         rm "$RAM/forgetful.at"
         replay cut "$RAM/$name.record" "$RAM/forgetful" "$RAM/image" "$FS_BYTES" "$after" all 0
-        loop_mount "$RAM/image"
+        loop_mount "$name" "$RAM/image"
         versions check "$MNT/versions" "$RAM/image" "$FS_BYTES" "$VERSION_BYTES" --lie >"$SCRATCH/judged" &&
                 fail "a version that is missing is not noticed"
-        umount "$MNT"
+        loop_umount
         echo "a version that is missing: $(grep -c '^lost: ' "$SCRATCH/judged") complaints"
 
         head --bytes=$(($(stat --format=%s "$RAM/$name.record") / 2)) "$RAM/$name.record" >"$RAM/short"

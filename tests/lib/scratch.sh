@@ -123,7 +123,7 @@ file_system()
         case $1 in
         exchange | plain) echo xfs ;;
         ext4 | ext4-[12]k) echo ext4 ;;
-        btrfs) echo btrfs ;;
+        btrfs | btrfs-raid1) echo btrfs ;;
         *) fail "no kind of volume: $1" ;;
         esac
 }
@@ -149,27 +149,61 @@ image_format()
                 ;;
         # It talks of defaults that have changed.
         btrfs) mkfs.btrfs --quiet --force "$@" "$image" >"$SCRATCH/mkfs.out" 2>&1 || { cat "$SCRATCH/mkfs.out" >&2 && return 1; } ;;
+        btrfs-raid1) image_format_halves "$image" "$@" ;;
         esac
 }
 
-declare -A DEVICE KIND HOLD
+# One file system on both halves of an image.
+image_format_halves()
+{
+        local image=$1 half=$(($(stat --format=%s "$1") / 2)) one
 
-# image_attach NAME IMAGE: its device in DEVICE[NAME]. It lives as long as this shell has it open or it is mounted, and the image as long as
-# the device: nothing to clean up.
+        shift
+        for one in first second; do
+                truncate --size "$half" "$SCRATCH/$one.half"
+        done
+        mkfs.btrfs --quiet --force --data raid1 --metadata raid1 "$@" "$SCRATCH"/{first,second}.half >"$SCRATCH/mkfs.out" 2>&1 || {
+                cat "$SCRATCH/mkfs.out" >&2
+                return 1
+        }
+        for one in first second; do
+                dd if="$SCRATCH/$one.half" of="$image" bs=64K conv=notrunc,sparse oflag=seek_bytes seek="$([[ $one == first ]] && echo 0 || echo "$half")" status=none
+                rm "$SCRATCH/$one.half"
+        done
+}
+
+declare -A DEVICE KIND HOLD SECOND SECOND_HOLD
+
+# image_attach NAME IMAGE KIND: its device in DEVICE[NAME], where there are two the other one in SECOND[NAME]. They live as long as this
+# shell has them open or they are mounted, and the image as long as the devices: nothing to clean up.
 image_attach()
 {
-        local hold
+        local name=$1 image=$2 half
 
-        DEVICE[$1]=$(losetup --find --show ${LOOP_DIRECT:+--direct-io=on} "$2")
-        device_is_ours "${DEVICE[$1]#/dev/}"
-        exec {hold}<"${DEVICE[$1]}"
-        HOLD[$1]=$hold
-        losetup --detach "${DEVICE[$1]}"
+        if [[ $3 != btrfs-raid1 ]]; then
+                loop_attach "$image"
+                DEVICE[$name]=$LOOP HOLD[$name]=$LOOP_HOLD
+                return
+        fi
+        half=$(($(stat --format=%s "$image") / 2))
+        loop_attach "$image" --sizelimit="$half"
+        DEVICE[$name]=$LOOP HOLD[$name]=$LOOP_HOLD
+        loop_attach "$image" --offset="$half" --sizelimit="$half"
+        SECOND[$name]=$LOOP SECOND_HOLD[$name]=$LOOP_HOLD
+}
+
+# loop_attach IMAGE [OPTION...]: $LOOP goes when $LOOP_HOLD is closed and nobody else has it.
+loop_attach()
+{
+        LOOP=$(losetup --find --show ${LOOP_DIRECT:+--direct-io=on} "${@:2}" "$1")
+        device_is_ours "${LOOP#/dev/}"
+        exec {LOOP_HOLD}<"$LOOP"
+        losetup --detach "$LOOP"
 }
 
 # volume_make NAME KIND [SIZE [MKFS_OPTION...]]: mounted at $SCRATCH/NAME; its device in DEVICE[NAME]. The kinds: exchange and
-# plain (XFS with and without the exchange-range feature), ext4, ext4-1k, ext4-2k (blocks of 4, 1 and 2 KiB), btrfs. Where $IMAGES names a
-# directory the image stays there, as NAME.image.
+# plain (XFS with and without the exchange-range feature), ext4, ext4-1k, ext4-2k (blocks of 4, 1 and 2 KiB), btrfs, btrfs-raid1 (two
+# devices, everything on both). Where $IMAGES names a directory the image stays there, as NAME.image.
 volume_make()
 {
         local name=$1 kind=$2 size=${3:-2G} image=${IMAGES:-$SCRATCH}/$1.image
@@ -178,7 +212,7 @@ volume_make()
         truncate --size "$size" "$image"
         image_format "$kind" "$image" "${@:4}"
         KIND[$name]=$kind
-        image_attach "$name" "$image"
+        image_attach "$name" "$image" "$kind"
         [[ ${IMAGES:-} ]] || rm "$image"
         mkdir -p "$SCRATCH/$name"
         volume_mount "$name"
@@ -189,7 +223,7 @@ volume_mount()
         local name=$1 type
 
         type=$(file_system "${KIND[$name]}")
-        if ! mount -t "$type" "${@:2}" "${DEVICE[$name]}" "$SCRATCH/$name" 2>"$SCRATCH/mount.err"; then
+        if ! mount -t "$type" "${@:2}" ${SECOND[$name]:+-o "device=${SECOND[$name]}"} "${DEVICE[$name]}" "$SCRATCH/$name" 2>"$SCRATCH/mount.err"; then
                 grep -qw "$type" /proc/filesystems || skip "the kernel has no $type"
                 [[ ${KIND[$name]} != exchange ]] || skip "this kernel's XFS has no exchange-range"
                 cat "$SCRATCH/mount.err" >&2
@@ -205,7 +239,19 @@ volume_forget()
 {
         local hold=${HOLD[$1]}
 
+        volume_unscan "$1"
         exec {hold}<&-
+        hold=${SECOND_HOLD[$1]:-}
+        [[ ! $hold ]] || exec {hold}<&-
+        unset "SECOND[$1]" "SECOND_HOLD[$1]"
+}
+
+# The kernel keeps in mind which devices have parts of a btrfs; those of an unmounted one must go from there before others have its UUID.
+volume_unscan()
+{
+        [[ ${KIND[$1]:-} == btrfs* ]] || return 0
+        # It need not know them.
+        btrfs -q device scan --forget "${DEVICE[$1]}" ${SECOND[$1]:+"${SECOND[$1]}"} 2>/dev/null || true
 }
 
 volume_umount()
@@ -241,7 +287,7 @@ image_check()
         case $1 in
         exchange | plain) check=(xfs_repair -n) ;;
         ext4*) check=(e2fsck -fn) ;;
-        btrfs) check=(btrfs check --readonly) ;;
+        btrfs*) check=(btrfs check --readonly) ;;
         esac
         need_command "${check[0]}"
         [[ $1 != exchange ]] || exchange-bit off "$2"
@@ -315,7 +361,7 @@ expect_outcome()
 # Is a file that somebody has open left alone by this test's engine? On btrfs the kernel copies, under its own locks.
 leaves_open_files()
 {
-        [[ $ENGINE != btrfs ]]
+        [[ $ENGINE != btrfs* ]]
 }
 
 # How the engine of this test is called in reports.
@@ -325,7 +371,7 @@ engine_name()
         exchange) echo xfs-exchange ;;
         plain) echo xfs-swapext ;;
         ext4*) echo ext4-move-extent ;;
-        btrfs) echo btrfs-defrag-range ;;
+        btrfs*) echo btrfs-defrag-range ;;
         esac
 }
 

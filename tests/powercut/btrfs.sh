@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The power goes while files on btrfs are moved: not a bit is lost that was on the disk, or that anybody was told is.
+# The power goes while files on btrfs are moved, on one device and on two: not a bit is lost that was on the disk, or that anybody was
+# told is.
 # KERNELS: 6.1 6.12
 # ENGINES: no
 # SAMPLE: no
@@ -16,16 +17,55 @@ N_STATIC=$((N_STATIC + 7))
 STATIC_MORE=(static/subvolume static/snapshot)
 N_LEFT=$((N_SPARSE + 5))
 
-fs_make()
+# The second disk has two partitions, and everything on both of them.
+readonly PARTITION_BYTES=$((255 << 20)) TABLE_BYTES=$((1 << 20))
+PARTITIONS[pair]="$TABLE_BYTES:$PARTITION_BYTES $((TABLE_BYTES + PARTITION_BYTES)):$PARTITION_BYTES"
+
+# partition_table IMAGE: that of a PC.
+partition_table()
 {
-        mkfs.btrfs --quiet --force --byte-count "$FS_BYTES" "$1" >"$SCRATCH/mkfs.out" 2>&1
+        local first=$((TABLE_BYTES / 512)) n=$((PARTITION_BYTES / 512)) start entries=''
+
+        for start in "$first" $((first + n)); do
+                entries+='\0\0\0\0\x83\0\0\0'$(little_endian "$start")$(little_endian "$n")
+        done
+        # shellcheck disable=SC2059  # it is one
+        printf "$entries" | dd of="$1" bs=1 seek=446 conv=notrunc status=none
+        printf '\x55\xaa' | dd of="$1" bs=1 seek=510 conv=notrunc status=none
 }
 
+# Four bytes of a number, as printf wants them.
+little_endian()
+{
+        printf '\\x%02x' $(($1 & 255)) $(($1 >> 8 & 255)) $(($1 >> 16 & 255)) $(($1 >> 24 & 255))
+}
+
+# fs_make IMAGE [pair]
+fs_make()
+{
+        local -a options=(--byte-count "$FS_BYTES")
+        local status=0
+
+        if [[ ${2:-} ]]; then
+                partition_table "$1"
+                options=(--data raid1 --metadata raid1)
+        fi
+        loops_attach "${2:-disk}" "$1"
+        mkfs.btrfs --quiet --force "${options[@]}" "${LOOPS[@]}" >"$SCRATCH/mkfs.out" 2>&1 || status=$?
+        loops_detach
+        ((status == 0)) || fail "$(<"$SCRATCH/mkfs.out")"
+}
+
+# fs_check IMAGE NAME
 fs_check()
 {
-        btrfs check --readonly "$1" >"$SCRATCH/repair" 2>&1 && return
-        tail -n 20 "$SCRATCH/repair"
-        return 1
+        local status=0
+
+        loops_attach "$2" "$1"
+        btrfs check --readonly "${LOOPS[0]}" >"$SCRATCH/repair" 2>&1 || status=$?
+        loops_detach
+        ((status == 0)) || tail -n 20 "$SCRATCH/repair"
+        return "$status"
 }
 
 # A subvolume with a snapshot, and what has been written in it since; compressed data.
@@ -44,12 +84,16 @@ SAMPLE=20
 [[ ! ${WHOLE:-} ]] || SAMPLE=
 
 disk_make disk
-machine_boot "$KERNEL" "$RAM/disk.disk>$RAM/disk.record"
+disk_make pair pair
+machine_boot "$KERNEL" "$RAM/disk.disk>$RAM/disk.record" "$RAM/pair.disk>$RAM/pair.record"
 # What has preallocated places is left alone, within the file or behind its end.
 disk_work disk /dev/vdd $((N_STATIC - N_LEFT - 1)) /usr/sbin/defragd 500
+disk_work pair /dev/vde $((N_STATIC - N_LEFT - 1)) /usr/sbin/defragd 500 -o device=/dev/vde2 /dev/vde1
 machine_end
 
-powercut_controls disk
-powercut_points disk list ${SAMPLE:+"$SAMPLE"}
+for name in disk pair; do
+        powercut_controls "$name"
+        powercut_points "$name" list ${SAMPLE:+"$SAMPLE"}
+done
 echo "$n_points points, $n_files files checked, $n_lost lost"
 ((n_lost == 0))

@@ -7,7 +7,7 @@
 # KERNEL: EXT4-fs warning .* ext4_convert_unwritten_extents_endio:[0-9]+: Inode \([0-9]+\) finished: extent logical block
 # LIMIT: 180
 # ENGINES: exchange plain ext4 btrfs
-# WHOLE_ENGINES: ext4-1k ext4-2k
+# WHOLE_ENGINES: btrfs-raid1 ext4-1k ext4-2k
 
 . "$(dirname "$0")/../lib/scratch.sh"
 test_begin "$@"
