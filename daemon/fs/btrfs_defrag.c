@@ -48,7 +48,8 @@
 
 /* What is remembered from the sample to the end; lives in job->cookie. */
 typedef struct State {
-        uint64_t next; /* offset where the next slice begins */
+        uint64_t next;  /* offset where the next slice begins */
+        uint64_t asked; /* up to here the region was read, or will be */
         CacheNote cached;
         bool has_parts; /* the region is moved to its end, or what has moved gives no space back */
         uint64_t offsets[N_PIECES];
@@ -261,6 +262,25 @@ static int slice_is_shared(const EngineJob *job, const BtrfsSlice *slice)
         return now.shared_bytes > slice->shared_bytes;
 }
 
+/* All that is written is asked for at once: the kernel would wait for 256 KiB at a time. What lies in front of asked was asked for before. */
+static void slice_ask(const EngineJob *job, const BtrfsSlice *slice, uint64_t asked)
+{
+        uint64_t from = u64_max(slice->offset, asked), to = from;
+
+        for (size_t i = 0; i < job->map.n_extents; i++) {
+                const Extent *extent = &job->map.extents[i];
+
+                if (extent->logical < from || extent->logical >= slice->end || extent->unwritten)
+                        continue;
+                if (extent->logical != to) {
+                        page_cache_refill(job->target_fd, from, to - from);
+                        from = extent->logical;
+                }
+                to = extent->logical + extent->length;
+        }
+        page_cache_refill(job->target_fd, from, to - from);
+}
+
 static int defrag_sample(EngineJob *job)
 {
         State state = {.next = job->region.offset};
@@ -285,6 +305,13 @@ static int defrag_sample(EngineJob *job)
         r = check_compression(job);
         if (r != ENGINE_DONE)
                 return r;
+        r = pieces_take(job, &state);
+        if (r < 0)
+                return r;
+        /* The first slice is read while the rest is looked at. */
+        state.asked = job->region.offset + u64_min(job->region.length, BTRFS_SLICE_BYTES);
+        page_cache_refill(job->target_fd, job->region.offset, state.asked - job->region.offset);
+        state_put(job, &state);
         r = read_layout(job, &state);
         if (r != ENGINE_DONE)
                 return r;
@@ -294,9 +321,6 @@ static int defrag_sample(EngineJob *job)
                 if (r != 0)
                         return r < 0 ? r : target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
         }
-        r = pieces_take(job, &state);
-        if (r < 0)
-                return r;
         state_put(job, &state);
         return ENGINE_DONE;
 }
@@ -363,30 +387,26 @@ static int defrag_reserve(EngineJob *job)
         return check_free_runs(job, fewest);
 }
 
-/* All that is written is asked for at once: the kernel would wait for 256 KiB at a time. */
-static void slice_ask(const EngineJob *job, const BtrfsSlice *slice)
+/* Moves it and waits until it is on the disk; meanwhile the next one is on its way from there. */
+static int slice_move(EngineJob *job, State *state, const BtrfsSlice *slice)
 {
-        for (size_t i = 0; i < job->map.n_extents; i++) {
-                const Extent *extent = &job->map.extents[i];
-
-                if (extent->logical >= slice->offset && extent->logical < slice->end && !extent->unwritten)
-                        page_cache_refill(job->target_fd, extent->logical, extent->length);
-        }
-}
-
-/* Moves it and waits until it is on the disk. */
-static int slice_move(EngineJob *job, const CacheNote *cached, const BtrfsSlice *slice)
-{
+        BtrfsSlice next;
         int r;
 
-        slice_ask(job, slice);
+        slice_ask(job, slice, state->asked);
         for (unsigned n = 1;; n++) {
-                r = btrfs_defrag_range(job->target_fd, slice->offset, slice->end,
-                                       job->volume->moves_singles);
+                r = btrfs_range_move(job->target_fd, slice->offset, slice->end, job->volume->moves_singles);
                 /* Also while the subvolume is sent somewhere. */
                 if ((r != -EAGAIN && r != -EINTR) || n == SIGNAL_TRIES)
                         break;
         }
+        state->asked = u64_max(state->asked, slice->end);
+        if (r == 0 && btrfs_slice_next(&job->map, slice->end, &next)) {
+                slice_ask(job, &next, state->asked);
+                state->asked = next.end;
+        }
+        if (r == 0)
+                r = btrfs_range_wait(job->target_fd, slice->offset, slice->end);
         switch (-r) {
         case 0:
                 break;
@@ -399,7 +419,7 @@ static int slice_move(EngineJob *job, const CacheNote *cached, const BtrfsSlice 
         }
         /* The kernel works in the page cache, where this has pushed out something else. */
         if (PROTECTED_BY(NOT_CACHED))
-                cache_note_leave(job, cached, slice->offset, slice->end - slice->offset);
+                cache_note_leave(job, &state->cached, slice->offset, slice->end - slice->offset);
         return ENGINE_DONE;
 }
 
@@ -468,7 +488,8 @@ static int defrag_commit(EngineJob *job)
                 return r;
         if (r > 0 && PROTECTED_BY(CLONED_MEANWHILE))
                 return target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN);
-        r = slice_move(job, &state.cached, &slice);
+        r = slice_move(job, &state, &slice);
+        state_put(job, &state);
         if (r != ENGINE_DONE)
                 return r;
         r = slice_look(job, &slice, &is_worse);
@@ -494,6 +515,11 @@ static int defrag_recheck(const EngineJob *job, int fd)
 
 static void defrag_close(EngineJob *job)
 {
+        const State state = state_get(job);
+
+        if (PROTECTED_BY(NOT_CACHED))
+                cache_note_withdraw(job, &state.cached, state.next,
+                                    state.asked - u64_min(state.asked, state.next));
         job->target_fd = PROTECTED_BY(NOTHING_HELD) ? fd_close(job->target_fd) : -EBADF;
         extent_map_done(&job->map);
 }

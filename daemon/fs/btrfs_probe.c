@@ -143,6 +143,14 @@ static int layout_read(int fd, Layout *ret)
         return 0;
 }
 
+static int scratch_move(int fd, size_t n_bytes, bool singles)
+{
+        const uint64_t end = (uint64_t)ALL_BLOCKS * n_bytes;
+        const int r = btrfs_range_move(fd, 0, end, singles);
+
+        return r < 0 ? r : btrfs_range_wait(fd, 0, end);
+}
+
 /* The range must lie in fewer runs afterwards, hold what it held, have its hole and its preallocated place, and the stamps that it had.
  * Returns 1, 0, -errno. */
 static int defrag_answers(int fd, uint8_t *block, size_t n_bytes)
@@ -157,7 +165,7 @@ static int defrag_answers(int fd, uint8_t *block, size_t n_bytes)
         r = file_facts_read(fd, &facts_before);
         if (r < 0)
                 return r;
-        r = btrfs_defrag_range(fd, 0, (uint64_t)ALL_BLOCKS * n_bytes, false);
+        r = scratch_move(fd, n_bytes, false);
         if (r < 0)
                 return r;
         r = layout_read(fd, &after);
@@ -185,7 +193,7 @@ static int singles_move(int fd, uint8_t *block, size_t n_bytes, bool *ret)
         r = layout_read(fd, &before);
         if (r < 0 || before.n_runs != 1)
                 return r < 0 ? r : 1;
-        r = btrfs_defrag_range(fd, 0, (uint64_t)ALL_BLOCKS * n_bytes, true);
+        r = scratch_move(fd, n_bytes, true);
         if (r < 0)
                 return r == -EOPNOTSUPP || r == -EINVAL ? 1 : r;
         r = layout_read(fd, &after);

@@ -15,7 +15,7 @@
 #define BTRFS_DEFRAG_RANGE_NOCOMPRESS 8
 #endif
 
-int btrfs_defrag_range(int fd, uint64_t offset, uint64_t end, bool singles)
+int btrfs_range_move(int fd, uint64_t offset, uint64_t end, bool singles)
 {
         struct btrfs_ioctl_defrag_range_args range = {
                 .start = offset,
@@ -27,6 +27,11 @@ int btrfs_defrag_range(int fd, uint64_t offset, uint64_t end, bool singles)
 
         if (ioctl(fd, BTRFS_IOC_DEFRAG_RANGE, &range) < 0)
                 return -errno;
+        return 0;
+}
+
+int btrfs_range_wait(int fd, uint64_t offset, uint64_t end)
+{
         if (sync_file_range(fd, (off_t)offset, (off_t)(end - offset),
                             SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
                                     SYNC_FILE_RANGE_WAIT_AFTER) < 0)

@@ -3,11 +3,16 @@
 /* Two looks at the page cache, of which nothing is to be seen afterwards. */
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/uio.h>
 
 #include "base/number.h"
 #include "facts/page_cache.h"
 #include "fs/cache_note.h"
+
+/* How long what is on its way into the page cache is waited for in order to be dropped. */
+#define DROP_TRIES      5
+#define DROP_PAUSE_MSEC 10
 
 /* Is anything of a range in the page cache? Before Linux 6.5 there is only a read that does not wait. */
 static bool any_cached(int fd, uint64_t offset, uint64_t n_bytes, uint64_t *ret_bytes)
@@ -76,5 +81,20 @@ void cache_note_leave(const EngineJob *job, const CacheNote *note, uint64_t offs
                                             POSIX_FADV_DONTNEED);
                         from = to;
                 }
+        }
+}
+
+void cache_note_withdraw(const EngineJob *job, const CacheNote *note, uint64_t offset, uint64_t n_bytes)
+{
+        uint64_t cached;
+
+        if (n_bytes == 0)
+                return;
+        for (unsigned n = 0; n < DROP_TRIES; n++) {
+                cache_note_leave(job, note, offset, n_bytes);
+                if (job->cached_bytes > 0 ||
+                    page_cache_resident(job->target_fd, offset, n_bytes, &cached) < 0 || cached == 0)
+                        break;
+                (void)poll(NULL, 0, DROP_PAUSE_MSEC);
         }
 }

@@ -22,3 +22,6 @@ void cache_note_take(EngineJob *job, CacheNote *note);
 
 /* Drops what of the range was not there then. Clean pages only: the caller waits for the others. */
 void cache_note_leave(const EngineJob *job, const CacheNote *note, uint64_t offset, uint64_t n_bytes);
+
+/* The same of what was asked for and came to nothing. It may be on its way still, and stays where that takes longer than some 10 ms. */
+void cache_note_withdraw(const EngineJob *job, const CacheNote *note, uint64_t offset, uint64_t n_bytes);

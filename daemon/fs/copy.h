@@ -17,9 +17,9 @@
 
 typedef struct Copier Copier;
 
-#define COPY_MORE  1 /* call again */
-#define COPY_SHORT 2 /* the source ended early: it was truncated meanwhile */
-#define COPY_WRONG 3 /* verify: the device gave back something else than was written */
+#define COPY_MORE   1 /* call again */
+#define COPY_SHORT  2 /* the source ended early: it was truncated meanwhile */
+#define COPY_WRONG  3 /* verify: the device gave back something else than was written */
 #define COPY_UNREAD 4 /* the source cannot be read (EIO): the device's fault, or target_verdict_of_read() */
 
 /* force_sync: do not even try io_uring. Returns 0 or -ENOMEM. */

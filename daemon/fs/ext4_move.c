@@ -45,10 +45,6 @@
 /* A page that is pinned or under write-back may be free a moment later. */
 #define BUSY_TRIES 3
 
-/* How long what is on its way into the page cache is waited for in order to be dropped. */
-#define DROP_TRIES      5
-#define DROP_PAUSE_MSEC 10
-
 /* A part of the region that begins and ends with something allocated. */
 typedef struct Slice {
         uint64_t offset;
@@ -415,27 +411,13 @@ static int move_commit(EngineJob *job)
         return r != ENGINE_DONE ? r : (slice_next(job, &progress, &slice) ? ENGINE_MORE : ENGINE_DONE);
 }
 
-/* What was asked for and came to nothing. It may be on its way still, and stays where that takes long. */
-static void drop_asked(const EngineJob *job)
-{
-        const Progress progress = progress_load(job);
-        const uint64_t n_bytes = progress.asked - u64_min(progress.asked, progress.at);
-        uint64_t cached;
-
-        if (n_bytes == 0 || !PROTECTED_BY(CACHE_REFILL))
-                return;
-        for (unsigned n = 0; n < DROP_TRIES; n++) {
-                cache_note_leave(job, &progress.cache, progress.at, n_bytes);
-                if (job->cached_bytes > 0 ||
-                    page_cache_resident(job->target_fd, progress.at, n_bytes, &cached) < 0 || cached == 0)
-                        break;
-                (void)poll(NULL, 0, DROP_PAUSE_MSEC);
-        }
-}
-
 static void move_close(EngineJob *job)
 {
-        drop_asked(job);
+        const Progress progress = progress_load(job);
+
+        if (PROTECTED_BY(CACHE_REFILL))
+                cache_note_withdraw(job, &progress.cache, progress.at,
+                                    progress.asked - u64_min(progress.asked, progress.at));
         /* The target first: with its last writer go the blocks that the kernel has preallocated for it, and where a call failed half way
          * kernels before 6.8 count some of these as both files' (CVE-2024-26704). */
         job->target_fd = PROTECTED_BY(NOTHING_HELD) ? fd_close(job->target_fd) : -EBADF;
