@@ -42,11 +42,14 @@ static int fs_info_read(int fs_fd, struct btrfs_ioctl_fs_info_args *ret)
         return 0;
 }
 
-static bool is_btrfs(int fs_fd)
+/* Returns 0, -EOPNOTSUPP for another file system, -errno. */
+static int check_btrfs(int fs_fd)
 {
         struct statfs status;
 
-        return fstatfs(fs_fd, &status) == 0 && status.f_type == BTRFS_SUPER_MAGIC;
+        if (fstatfs(fs_fd, &status) < 0)
+                return -errno;
+        return status.f_type == BTRFS_SUPER_MAGIC ? 0 : -EOPNOTSUPP;
 }
 
 #define SYSFS_PATH_MAX 128
@@ -121,8 +124,9 @@ static int btrfs_read(int fs_fd, FsFacts *ret)
         FsFacts facts = {.type = &file_system_btrfs, .n_groups = 1};
         int r;
 
-        if (!is_btrfs(fs_fd))
-                return -EOPNOTSUPP;
+        r = check_btrfs(fs_fd);
+        if (r < 0)
+                return r;
         r = fs_info_read(fs_fd, &info);
         if (r < 0)
                 return r;
@@ -180,8 +184,9 @@ int btrfs_top_open(int fs_fd)
         struct btrfs_inode_item inode;
         int r;
 
-        if (!is_btrfs(fs_fd))
-                return -EOPNOTSUPP;
+        r = check_btrfs(fs_fd);
+        if (r < 0)
+                return r;
         r = btrfs_item_read(fs_fd, BTRFS_TOP_SUBVOLUME, key, &inode, sizeof(inode));
         if (r < 0)
                 return r;
