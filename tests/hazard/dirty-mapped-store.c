@@ -40,10 +40,7 @@ static void storer_run(int socket, void *context)
         int fd;
 
         must(foreign_hear(socket) == 'm');
-        fd = open(storer->path, O_RDWR | O_CLOEXEC);
-        must(fd >= 0);
-        memory = mmap(NULL, N_PIECES * PIECE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        must(memory != MAP_FAILED);
+        memory = foreign_map(storer->path, N_PIECES * PIECE_BYTES, &fd);
         (void)close(fd); /* the mapping alone is enough */
         for (size_t i = 0; i < N_PIECES; i++) {
                 words[i] = (volatile uint64_t *)(void *)(memory + i * PIECE_BYTES);

@@ -6,6 +6,7 @@
  * have moved, and the data are nowhere. That is a slow device which can be stopped at will. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <liburing.h>
 #include <poll.h>
 #include <signal.h>
@@ -141,6 +142,17 @@ void trace_until(pid_t pid, bool (*is_there)(const struct __ptrace_syscall_info 
 void trace_end(pid_t pid)
 {
         must(ptrace(PTRACE_DETACH, pid, NULL, NULL) == 0);
+}
+
+uint8_t *foreign_map(const char *path, size_t n_bytes, int *ret_fd)
+{
+        void *memory;
+
+        *ret_fd = open(path, O_RDWR | O_CLOEXEC);
+        must(*ret_fd >= 0);
+        memory = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, *ret_fd, 0);
+        must(memory != MAP_FAILED);
+        return memory;
 }
 
 bool uring_allowed(void)

@@ -35,6 +35,9 @@ void trace_until(pid_t pid, bool (*is_there)(const struct __ptrace_syscall_info 
 /* Lets it go on by itself. */
 void trace_end(pid_t pid);
 
+/* A file from its beginning, mapped shared and writable. *ret_fd stays open. */
+uint8_t *foreign_map(const char *path, size_t n_bytes, int *ret_fd);
+
 /* May programs use io_uring here? */
 bool uring_allowed(void);
 

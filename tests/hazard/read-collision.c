@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "facts/swap_signature.h"
 #include "lib-foreign.h"
 #include "lib-hazard.h"
 
@@ -22,6 +23,8 @@
 #define N_PIECES    4
 #define PIECE_BYTES (4 * (size_t)KIB)
 #define N_TRIES     10
+/* Of so many, some fail on either file system. */
+#define N_READS     10000
 
 typedef struct Storer {
         const char *path;
@@ -38,10 +41,7 @@ static void storer_run(int socket, void *context)
         int fd;
 
         must(foreign_hear(socket) == 's');
-        fd = open(storer->path, O_RDWR | O_CLOEXEC);
-        must(fd >= 0);
-        memory = mmap(NULL, N_PIECES * PIECE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        must(memory != MAP_FAILED);
+        memory = foreign_map(storer->path, N_PIECES * PIECE_BYTES, &fd);
         while (!atomic_load(&storer->stop)) {
                 const size_t i = number % N_PIECES;
 
@@ -87,8 +87,38 @@ static void try(Arena *arena, const char *stage, const char *outcomes)
         subject_free(subject);
 }
 
+/* Is it swap space? That is asked of every file that is worth moving, with nothing that keeps others away. */
+static void signature_read(Arena *arena)
+{
+        Subject *subject = subject_new(arena, "file", N_PIECES, PIECE_BYTES, 0);
+        Storer *context = shared_memory(sizeof(*context));
+        Foreign storer;
+        int fd;
+
+        context->path = subject->path;
+        foreign_start(&storer, storer_run, context);
+        fd = open(subject->path, O_RDONLY | O_NOATIME | O_CLOEXEC);
+        must(fd >= 0 && foreign_ask(&storer, 's') == 's');
+        for (unsigned i = 0; i < N_READS; i++) {
+                bool swap;
+                const int r = swap_signature_read(fd, subject->bytes, true, &swap);
+
+                if (r < 0 || swap) {
+                        hazard_lost(arena,
+                                    "stored into: asked whether it is swap space for the %uth time: %s",
+                                    i + 1, r < 0 ? strerrorname_np(-r) : "yes");
+                        break;
+                }
+        }
+        atomic_store(&context->stop, true);
+        (void)close(fd);
+        (void)foreign_end(&storer);
+        subject_free(subject);
+}
+
 static void scenario(Arena *arena)
 {
+        signature_read(arena);
         for (unsigned i = 0; i < N_TRIES; i++) {
                 try(arena, "copy", "changed busy:open");
                 try(arena, "audit", "moved changed");
