@@ -57,10 +57,17 @@ retry()
         wait_until 60 "$@" 2>"$SCRATCH/retry.err" || fail "$*: $(cat "$SCRATCH/retry.err")"
 }
 
-# After a lazy umount it is still there, and cannot be read-only now if it was not, until the service has let go of it.
+# mount_again NAME rw|ro. After a lazy umount it is still there, and cannot be read-only now if it was not, until the service has let go of
+# it. So does the other mount of it keep it as it is, and then mount(8) makes a read-only mount of one that is so already, if it was not told --rw.
 mount_again()
 {
-        retry mount -t xfs "${@:2}" "${DEVICE[$1]}" "$SCRATCH/$1"
+        local -A option=([rw]=--rw [ro]=--read-only)
+
+        if [[ $1 == volume ]] && mountpoint --quiet "$SCRATCH/bound" &&
+                [[ $(findmnt --noheadings --output FS-OPTIONS "$SCRATCH/bound") != "$2"* ]]; then
+                retry umount "$SCRATCH/bound"
+        fi
+        retry mount -t xfs "${option[$2]}" "${DEVICE[$1]}" "$SCRATCH/$1"
 }
 
 # New files in pieces, whose content and metadata are remembered.
@@ -91,13 +98,11 @@ volume_step()
         N_DONE[$step]=$((${N_DONE[$step]:-0} + 1))
         case $step in
         mount)
-                mount_again "$name"
+                mount_again "$name" rw
                 STATE_OF[$name]=rw
                 ;;
         mount-ro)
-                # The other mount of it would keep it as it is.
-                ! mountpoint --quiet "$SCRATCH/bound" || retry umount "$SCRATCH/bound"
-                mount_again "$name" --options ro
+                mount_again "$name" ro
                 STATE_OF[$name]=ro
                 ;;
         umount)
@@ -110,7 +115,7 @@ volume_step()
                 ;;
         bounce)
                 retry umount "$mount"
-                mount_again "$name"
+                mount_again "$name" rw
                 ;;
         remount-rw)
                 mount --options remount,rw "$mount"
@@ -238,7 +243,7 @@ done
 thaw_volumes
 for name in "${VOLUMES[@]}"; do
         case ${STATE_OF[$name]} in
-        away) mount_again "$name" ;;
+        away) mount_again "$name" rw ;;
         ro) mount --options remount,rw "$SCRATCH/$name" ;;
         esac
 done
@@ -247,7 +252,7 @@ done
 for name in "${VOLUMES[@]}"; do
         logged "^defragd: $SCRATCH/$name: .*full" || continue
         retry umount "$SCRATCH/$name"
-        mount_again "$name"
+        mount_again "$name" rw
 done
 configure all
 kill -USR2 "$service_pid"
