@@ -21,7 +21,7 @@
 #define DEFRAGD_WITHOUT_LEASE_KEPT 0 /* the lease of the sample was not taken away meanwhile */
 #endif
 #ifndef DEFRAGD_WITHOUT_READ_COLLISION
-#define DEFRAGD_WITHOUT_READ_COLLISION 0 /* a direct read that failed because somebody was storing is no error of the device */
+#define DEFRAGD_WITHOUT_READ_COLLISION 0 /* a direct read that met a store is no error of the device */
 #endif
 #ifndef DEFRAGD_WITHOUT_READ_LEASE
 #define DEFRAGD_WITHOUT_READ_LEASE 0 /* write lease while a slice is read into the page cache */
@@ -151,7 +151,7 @@
 #define DEFRAGD_WITHOUT_WRITTEN 0 /* what could not be written to its new place goes back to the old one */
 #endif
 #ifndef DEFRAGD_WITHOUT_WHOLE_SLICES
-#define DEFRAGD_WITHOUT_WHOLE_SLICES 0 /* a slice that was not moved to its end goes back, or is gone on with (btrfs) */
+#define DEFRAGD_WITHOUT_WHOLE_SLICES 0 /* a slice moved in part goes back, or on (btrfs) */
 #endif
 #ifndef DEFRAGD_WITHOUT_THAWED
 #define DEFRAGD_WITHOUT_THAWED 0 /* no lease is taken for what waits while the file system is frozen */
