@@ -33,7 +33,8 @@ look_closely()
 killed()
 {
         # Fewer events of a ring than the last time.
-        injected_until_hit "$1" "$2" --kill "${@:3}" || return 0
+        injected_until_hit "$1" "$2" --kill "${@:3}"
+        [[ $HIT ]] || return 0
         ((status == 137)) || wrong "not killed"
         file_is_same
         (($(runs "$FILE") <= BEFORE)) || wrong "more runs than before"
@@ -47,7 +48,8 @@ stopped()
         local how=--stop=$2:$MNT
 
         [[ $2 != clone ]] || how=--clone=$IMAGE:$CLONE
-        injected_until_hit "$1" "$3" "$how" "${@:4}" || return 0
+        injected_until_hit "$1" "$3" "$how" "${@:4}"
+        [[ $HIT ]] || return 0
         [[ $status == 137 && " $* " == *" --kill "* ]] || ((status < 124)) || wrong "it did not take that"
         if [[ $2 == clone ]]; then
                 clone_mount || wrong "what is on the disk cannot be mounted"

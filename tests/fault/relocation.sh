@@ -59,7 +59,7 @@ one_run()
         after:*) how=("--fail-after=${3#after:}") ;;
         *) how=("--fail=$3") ;;
         esac
-        injected_until_hit "$1" "$2" "${how[@]}" "${@:4}" || true
+        injected_until_hit "$1" "$2" "${how[@]}" "${@:4}"
         file_is_same
         outcome_is_sensible
         # A lost write is seen when the donor is read back.
