@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A few ten-byte reads, with read-ahead off: they leave at most five pages in the cache. Or one direct read, which leaves nothing there and
- * reads nothing ahead. */
+/* One direct read, of which nothing stays in the page cache and which reads nothing ahead. Where something is there already, or that cannot be
+ * told, a few ten-byte reads instead, with read-ahead off: a direct read would have dirty pages written. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -53,11 +53,19 @@ static ssize_t ends_read(int fd, char *buffer, uint64_t n_bytes)
         return n_read;
 }
 
+static bool is_cold(int fd, uint64_t n_bytes)
+{
+        uint64_t cached;
+
+        return page_cache_resident(fd, 0, n_bytes, &cached) == 0 && cached == 0;
+}
+
 int swap_signature_read(int fd, uint64_t size_bytes, bool past_cache, bool *ret)
 {
         const uint64_t n_bytes = u64_min(u64_align_down(size_bytes, PAGE_MIN_BYTES), PAGE_MAX_BYTES);
         ssize_t n = 0;
         char *buffer;
+        bool cold;
 
         *ret = false;
         if (n_bytes == 0)
@@ -67,11 +75,15 @@ int swap_signature_read(int fd, uint64_t size_bytes, bool past_cache, bool *ret)
                 return -ENOMEM;
         (void)madvise(buffer, PAGE_MAX_BYTES, MADV_DONTDUMP);
         (void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
-        if (past_cache)
+        cold = is_cold(fd, n_bytes);
+        if (past_cache || cold)
                 n = page_cache_read_past(fd, buffer, n_bytes, 0);
         /* EIO is also what a direct read gets where somebody has just written what has no place on the disk yet. */
-        if (!past_cache || n == -EIO)
+        if (!(past_cache || cold) || n == -EIO)
                 n = ends_read(fd, buffer, n_bytes);
+        /* What btrfs keeps checksums of it reads into the page cache in any case (seen on Linux 6.18). */
+        if (cold)
+                (void)posix_fadvise(fd, 0, (off_t)n_bytes, POSIX_FADV_DONTNEED);
         for (uint64_t page_bytes = PAGE_MIN_BYTES; n > 0 && page_bytes <= (uint64_t)n; page_bytes *= 2)
                 *ret = *ret || is_signature(buffer + page_bytes - SIGNATURE_BYTES);
         (void)munmap(buffer, PAGE_MAX_BYTES);
