@@ -15,6 +15,11 @@
 #include "base/cleanup.h"
 #include "facts/mounts.h"
 
+/* Linux 6.8, include/uapi/linux/stat.h: a number that no other mount has had since boot, in stx_mnt_id. */
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x4000U
+#endif
+
 int mount_table_open(void)
 {
         int fd = open("/proc/1/mountinfo", O_RDONLY | O_CLOEXEC);
@@ -180,20 +185,13 @@ bool mount_table_same(const MountTable *a, const MountTable *b, dev_t device)
         return has_all_of(a, b, device) && has_all_of(b, a, device);
 }
 
-int mount_device(int fd, const struct stat *status, dev_t *ret)
+/* Returns 0; -ENOENT when the table has no such mount; -errno. */
+static int device_in_table(uint64_t mount_id, dev_t *ret)
 {
         _cleanup_fclose_ FILE *table = NULL;
         _cleanup_free_ char *line = NULL;
         size_t room = 0;
-        struct statx mount;
 
-        *ret = status->st_dev;
-        if (!device_is_anonymous(status->st_dev))
-                return 0;
-        if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_MNT_ID, &mount) < 0)
-                return -errno;
-        if (!(mount.stx_mask & STATX_MNT_ID))
-                return 0;
         table = fopen("/proc/self/mountinfo", "re");
         if (!table)
                 return -errno;
@@ -202,11 +200,42 @@ int mount_device(int fd, const struct stat *status, dev_t *ret)
                 uint64_t id;
 
                 if (sscanf(line, "%" SCNu64 " %*u %u:%u ", &id, &number_major, &number_minor) == 3 &&
-                    id == mount.stx_mnt_id) {
+                    id == mount_id) {
                         *ret = makedev(number_major, number_minor);
                         return 0;
                 }
         }
         /* A table that was not read to its end says nothing of what is missing in it. */
-        return feof(table) ? 0 : -errno;
+        return feof(table) ? -ENOENT : -errno;
+}
+
+int mount_device(int fd, const struct stat *status, dev_t *ret)
+{
+        /* The last one that was asked for: a mount never gets another device, nor its unique number another mount. */
+        static _Thread_local uint64_t known_id;
+        static _Thread_local dev_t known;
+        struct statx mount, unique;
+        int r;
+
+        *ret = status->st_dev;
+        if (!device_is_anonymous(status->st_dev))
+                return 0;
+        if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_MNT_ID_UNIQUE, &unique) < 0)
+                return -errno;
+        if (!(unique.stx_mask & STATX_MNT_ID_UNIQUE))
+                unique.stx_mnt_id = 0;
+        if (unique.stx_mnt_id != 0 && unique.stx_mnt_id == known_id) {
+                *ret = known;
+                return 0;
+        }
+        if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_MNT_ID, &mount) < 0)
+                return -errno;
+        if (!(mount.stx_mask & STATX_MNT_ID))
+                return 0;
+        r = device_in_table(mount.stx_mnt_id, ret);
+        if (r == 0) {
+                known_id = unique.stx_mnt_id;
+                known = *ret;
+        }
+        return r == -ENOENT ? 0 : r;
 }
