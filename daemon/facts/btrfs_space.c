@@ -22,13 +22,15 @@
 #define DEVICE_ID_MAX 65535
 /* Of the tree that are looked at: 32 MiB. What a volume is like shows in less. */
 #define ITEMS_MAX     1000000
+/* The same where a volume of which more would have to be looked at is one whose free space is in pieces. */
+#define FEW_ITEMS     10000
 
 typedef struct Stretches {
         uint64_t wanted_bytes;
         uint64_t long_bytes;       /* in stretches of LONG_BYTES and more */
         uint64_t bytes[64], n[64]; /* by the logarithm of the length */
         uint64_t start, end;       /* of the one that may go on; equal: none */
-        unsigned n_items;
+        unsigned n_items, most_items;
 } Stretches;
 
 static void stretch_end(Stretches *stretches)
@@ -67,7 +69,8 @@ static void bitmap_add(Stretches *stretches, const BtrfsItem *item, uint32_t blo
 
 static bool is_enough(const Stretches *stretches)
 {
-        return stretches->long_bytes >= stretches->wanted_bytes || stretches->n_items >= ITEMS_MAX;
+        return stretches->long_bytes >= stretches->wanted_bytes ||
+               stretches->n_items >= stretches->most_items;
 }
 
 static int chunk_read(int fs_fd, uint64_t start, uint64_t length, uint32_t block_bytes, Stretches *stretches)
@@ -163,7 +166,7 @@ static uint64_t runs_of(const Stretches *stretches)
 
 int btrfs_space_runs(int fs_fd, uint64_t n_bytes, uint64_t *ret_runs)
 {
-        Stretches stretches = {.wanted_bytes = n_bytes};
+        Stretches stretches = {.wanted_bytes = n_bytes, .most_items = ITEMS_MAX};
         struct btrfs_ioctl_fs_info_args fs = {0};
         bool roomy = false;
         int r;
@@ -183,5 +186,26 @@ int btrfs_space_runs(int fs_fd, uint64_t n_bytes, uint64_t *ret_runs)
         if (r < 0)
                 return r;
         *ret_runs = runs_of(&stretches);
+        return 0;
+}
+
+int btrfs_space_lengths(int fs_fd, uint64_t *ret)
+{
+        Stretches stretches = {.wanted_bytes = UINT64_MAX, .most_items = FEW_ITEMS};
+        struct btrfs_ioctl_fs_info_args fs = {0};
+        uint64_t lengths = 0;
+        int r;
+
+        if (ioctl(fs_fd, BTRFS_IOC_FS_INFO, &fs) < 0)
+                return -errno;
+        if (fs.sectorsize == 0)
+                return -EIO;
+        r = chunks_read(fs_fd, fs.sectorsize, &stretches);
+        if (r < 0)
+                return r;
+        for (unsigned bucket = 0; bucket < 64; bucket++)
+                if (stretches.n[bucket] > 0)
+                        lengths |= UINT64_C(1) << bucket;
+        *ret = stretches.n_items >= stretches.most_items ? UINT64_MAX : lengths;
         return 0;
 }

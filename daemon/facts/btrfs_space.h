@@ -11,3 +11,7 @@
 /* The fewest runs in which n_bytes of data could be written now: the kernel takes the largest stretches that there are, and makes a new chunk before it
  * divides. Returns 0; -ENOENT where there is no such tree; -errno. */
 int btrfs_space_runs(int fs_fd, uint64_t n_bytes, uint64_t *ret_runs);
+
+/* Which lengths stretches of free space have: bit n of *ret is set where one has 2^n bytes or more, and less than twice that. All of them where there are
+ * too many stretches to tell. Returns 0; -ENOENT where there is no such tree; -errno. */
+int btrfs_space_lengths(int fs_fd, uint64_t *ret);

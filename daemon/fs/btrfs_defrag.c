@@ -8,31 +8,29 @@
  *
  * What the kernel does not look after is space and form. It gives shared extents copies of their own, it compresses or does not as the
  * mount says now, and it moves parts of extents, which frees nothing. And it only marks: a call for a gigabyte returns with a gigabyte to be
- * written, at nobody's pace. So regions are taken in slices, each looked at right before and written before the next. */
+ * written, at nobody's pace. So regions are taken in slices, each looked at right before, of which no more than two are under way. */
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include "base/checksum.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/number.h"
 #include "base/protection.h"
 #include "facts/btrfs.h"
 #include "facts/btrfs_extents.h"
-#include "facts/btrfs_space.h"
 #include "facts/page_cache.h"
 #include "facts/swap_signature.h"
 #include "fs/btrfs_defrag.h"
+#include "fs/btrfs_pieces.h"
+#include "fs/btrfs_room.h"
 #include "fs/btrfs_slice.h"
 #include "fs/cache_note.h"
 #include "fs/copy.h"
-#include "fs/donor.h"
 #include "fs/lease.h"
 #include "fs/target.h"
 
@@ -42,18 +40,18 @@
 /* A signal that is pending ends the call. */
 #define SIGNAL_TRIES 3
 
-/* Pieces of the region whose content is remembered for the audit: at its beginning, in the middle, at its end. */
-#define N_PIECES    3
-#define PIECE_BYTES (16 * KIB)
-
 /* What is remembered from the sample to the end; lives in job->cookie. */
 typedef struct State {
-        uint64_t next;  /* offset where the next slice begins */
+        uint64_t
+                begun; /* offset of the slice that was handed to the kernel and not waited for; all in front of it is done */
+        uint64_t next;  /* where that one ends and the next one begins */
         uint64_t asked; /* up to here the region was read, or will be */
         CacheNote cached;
-        bool has_parts; /* the region is moved to its end, or what has moved gives no space back */
-        uint64_t offsets[N_PIECES];
-        uint64_t checksums[N_PIECES];
+        bool is_over;    /* there is no next one */
+        bool in_batches; /* slices are marked, several of them, and then written */
+        bool is_writing; /* they are marked */
+        bool has_parts;  /* the region is moved to its end, or what has moved gives no space back */
+        BtrfsPieces pieces;
 } State;
 _Static_assert(sizeof(State) <= sizeof(EngineCookie), "the cookie has room");
 
@@ -168,54 +166,6 @@ static int read_layout(EngineJob *job, State *state)
         return ENGINE_DONE;
 }
 
-/* Memory for people's data, kept out of core dumps. NULL: there is none. */
-static void *piece_room(void)
-{
-        void *room = mmap(NULL, PIECE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-        if (room == MAP_FAILED)
-                return NULL;
-        (void)madvise(room, PIECE_BYTES, MADV_DONTDUMP);
-        return room;
-}
-
-/* From the disk (direct reads are answered out of the page cache: measured on Linux 6.18); then the page cache is what it was. */
-static ssize_t piece_read(int fd, void *room, uint64_t offset, bool is_hot)
-{
-        uint64_t cached_bytes;
-        ssize_t n;
-
-        if (page_cache_resident(fd, offset, PIECE_BYTES, &cached_bytes) < 0)
-                cached_bytes = is_hot;
-        (void)posix_fadvise(fd, (off_t)offset, PIECE_BYTES, POSIX_FADV_DONTNEED);
-        n = page_cache_read_past(fd, room, PIECE_BYTES, offset);
-        if (cached_bytes > 0)
-                page_cache_refill(fd, offset, PIECE_BYTES);
-        else
-                (void)posix_fadvise(fd, (off_t)offset, PIECE_BYTES, POSIX_FADV_DONTNEED);
-        return n;
-}
-
-/* Checksums of the pieces as they are now. */
-static int pieces_read(const EngineJob *job, int fd, const State *state, uint64_t ret[static N_PIECES])
-{
-        void *room = piece_room();
-        int r = 0;
-
-        if (!room)
-                return -ENOMEM;
-        for (unsigned i = 0; i < N_PIECES && r == 0; i++) {
-                const ssize_t n = piece_read(fd, room, state->offsets[i], job->cached_bytes > 0);
-
-                if (n < 0)
-                        r = (int)n;
-                else
-                        ret[i] = checksum_of(room, (size_t)n) + (uint64_t)n;
-        }
-        (void)munmap(room, PIECE_BYTES);
-        return r;
-}
-
 /* Did nobody have it open for writing when it was sampled, and was the last change so long ago that the next one gets another stamp? Only
  * then can stamps tell later whether content that differs is our doing. */
 static int sample_facts(EngineJob *job)
@@ -238,16 +188,16 @@ static int sample_facts(EngineJob *job)
         return 0;
 }
 
-static int pieces_take(EngineJob *job, State *state)
+static int verdict_of_move(EngineJob *job, int error)
 {
-        const uint64_t span = job->region.length - u64_min(job->region.length, PIECE_BYTES);
-
-        if (!job->was_quiet)
-                return 0;
-        for (unsigned i = 0; i < N_PIECES; i++)
-                state->offsets[i] = job->region.offset + u64_align_down(span / (N_PIECES - 1) * i,
-                                                                        job->volume->facts.block_bytes);
-        return pieces_read(job, job->target_fd, state, state->checksums);
+        switch (-error) {
+        case EINVAL: /* lies behind EOF now */
+        case EAGAIN:
+        case EINTR:
+                return target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN);
+        default:
+                return target_verdict_of_error(job, error);
+        }
 }
 
 /* Is more of it shared than the plan knew, or cannot be told? Snapshots and clones move no stamp of the file. Returns 1, 0 or -errno. */
@@ -283,7 +233,7 @@ static void slice_ask(const EngineJob *job, const BtrfsSlice *slice, uint64_t as
 
 static int defrag_sample(EngineJob *job)
 {
-        State state = {.next = job->region.offset};
+        State state = {.begun = job->region.offset, .next = job->region.offset};
         BtrfsSlice slice;
         Reason why;
         int r;
@@ -305,10 +255,10 @@ static int defrag_sample(EngineJob *job)
         r = check_compression(job);
         if (r != ENGINE_DONE)
                 return r;
-        r = pieces_take(job, &state);
-        if (r < 0)
-                return r;
-        /* The first slice is read while the rest is looked at. */
+        /* They and the first slice are read while the rest is looked at. */
+        btrfs_pieces_choose(job, &state.pieces);
+        if (job->was_quiet)
+                btrfs_pieces_ask(&state.pieces, job->target_fd);
         state.asked = job->region.offset + u64_min(job->region.length, BTRFS_SLICE_BYTES);
         page_cache_refill(job->target_fd, job->region.offset, state.asked - job->region.offset);
         state_put(job, &state);
@@ -321,55 +271,24 @@ static int defrag_sample(EngineJob *job)
                 if (r != 0)
                         return r < 0 ? r : target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
         }
+        r = job->was_quiet
+                    ? btrfs_pieces_read(&state.pieces, job, job->target_fd, &state.cached, state.asked)
+                    : 0;
         state_put(job, &state);
-        return ENGINE_DONE;
+        return r;
 }
 
-/* The same on a file system that does not tell: an unnamed file of that size is allocated, and given back. Regions that follow each other
- * then come to lie apart, because what was given back is free only after a commit. */
-static int free_runs_probe(EngineJob *job, uint64_t *ret)
+/* Single extents are moved by a call that begins to write at once (seen on Linux 6.18). */
+static bool moves_singles(const EngineJob *job, const State *state)
 {
-        _cleanup_(extent_map_done) ExtentMap map = {0};
-        _cleanup_close_ int fd = donor_create(job->volume, job->root_fd, job->parents, job->n_parents);
-        int r;
-
-        if (fd < 0)
-                return fd;
-        if (fallocate(fd, 0, 0, (off_t)u64_max(job->region.written_bytes, 1)) < 0)
-                return -errno;
-        r = extent_map_read(fd, 0, UINT64_MAX, false, EXTENT_MAP_MAX, &map);
-        if (r < 0)
-                return r;
-        *ret = extent_map_runs(&map);
-        return 0;
-}
-
-/* Would what is written come to lie in more runs than free space has to be worth it? */
-static int check_free_runs(EngineJob *job, uint32_t fewest)
-{
-        uint64_t n_runs;
-        int r;
-
-        r = btrfs_space_runs(job->root_fd, job->region.written_bytes, &n_runs);
-        if (r == -ENOENT) {
-                r = free_runs_probe(job, &n_runs);
-                if (r == -ENOSPC || r == -EDQUOT)
-                        return target_verdict(job, ENGINE_NO_SPACE, NO_SPACE_FULL);
-        }
-        if (r < 0)
-                return r;
-        n_runs = u64_add_saturate(n_runs, fewest - u64_min(fewest, 1));
-        if (PROTECTED_BY(GAIN) &&
-            (n_runs >= job->region.n_runs ||
-             !plan_is_worth(job->limits, job->region.n_runs - n_runs, job->region.bytes)))
-                return target_verdict(job, ENGINE_NO_GAIN, NO_SPACE_FRAGMENTED);
-        return ENGINE_DONE;
+        return job->volume->moves_singles && !state->in_batches;
 }
 
 /* Nothing can be reserved: the kernel takes space when it writes. What can be known before is whether there is enough. */
 static int defrag_reserve(EngineJob *job)
 {
-        const uint32_t fewest = btrfs_fewest_runs(&job->map, BTRFS_SLICE_BYTES, job->volume->moves_singles);
+        const uint32_t fewest = btrfs_fewest_runs(&job->map, job->volume->moves_singles);
+        State state = state_get(job);
         uint64_t free_bytes;
         int r;
 
@@ -384,47 +303,113 @@ static int defrag_reserve(EngineJob *job)
              !plan_is_worth(job->limits, job->region.n_runs - fewest, job->region.bytes)))
                 return target_verdict(job, ENGINE_NO_GAIN, REASON_NONE);
         job->runs_after = fewest;
-        return check_free_runs(job, fewest);
+        r = btrfs_room_check(job, fewest);
+        if (r != ENGINE_DONE)
+                return r;
+        r = btrfs_room_in_pieces(job, &state.in_batches);
+        state_put(job, &state);
+        return r;
 }
 
-/* Moves it and waits until it is on the disk; meanwhile the next one is on its way from there. */
-static int slice_move(EngineJob *job, State *state, const BtrfsSlice *slice)
+/* Hands a slice to the kernel; meanwhile the next one is on its way from the disk. */
+static int slice_begin(EngineJob *job, State *state, const BtrfsSlice *slice)
 {
         BtrfsSlice next;
         int r;
 
+        r = check_exclusive(job);
+        if (r != ENGINE_DONE)
+                return r;
+        r = slice_is_shared(job, slice);
+        if (r < 0)
+                return r;
+        if (r > 0 && PROTECTED_BY(CLONED_MEANWHILE))
+                return target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN);
         slice_ask(job, slice, state->asked);
+        state->asked = u64_max(state->asked, slice->end);
         for (unsigned n = 1;; n++) {
-                r = btrfs_range_move(job->target_fd, slice->offset, slice->end, job->volume->moves_singles);
+                r = btrfs_range_move(job->target_fd, slice->offset, slice->end, moves_singles(job, state),
+                                     !state->in_batches);
                 /* Also while the subvolume is sent somewhere. */
                 if ((r != -EAGAIN && r != -EINTR) || n == SIGNAL_TRIES)
                         break;
         }
-        state->asked = u64_max(state->asked, slice->end);
-        if (r == 0 && btrfs_slice_next(&job->map, slice->end, &next)) {
+        if (r < 0)
+                return verdict_of_move(job, r);
+        job->bytes_moved += slice->written_bytes;
+        if (btrfs_slice_next(&job->map, slice->end, &next)) {
                 slice_ask(job, &next, state->asked);
-                state->asked = next.end;
+                state->asked = u64_max(state->asked, next.end);
         }
-        if (r == 0)
-                r = btrfs_range_wait(job->target_fd, slice->offset, slice->end);
-        switch (-r) {
-        case 0:
-                break;
-        case EINVAL: /* lies behind EOF now */
-        case EAGAIN:
-        case EINTR:
-                return target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN);
-        default:
-                return target_verdict_of_error(job, r);
+        return ENGINE_DONE;
+}
+
+/* What has become of a slice that is on the disk? The kernel stops early (a signal, no room or no memory for a moment) without a word if it has
+ * moved anything: *ret_rest is from where on it has left it. *ret_worse: what it has moved has come to lie in no fewer runs. sync: waits for all of the
+ * file, the next slice included, where without the last of its extents may not be to be seen yet. */
+static int slice_look(const EngineJob *job, const State *state, const BtrfsSlice *slice, bool sync,
+                      uint64_t *ret_rest, bool *ret_worse)
+{
+        _cleanup_(extent_map_done) ExtentMap map = {0};
+        BtrfsSlice before, now;
+        uint64_t rest;
+        int r;
+
+        r = btrfs_slice_read(job->target_fd, slice->offset, slice->end, sync, &now, &map);
+        if (r < 0)
+                return r;
+        rest = PROTECTED_BY(WHOLE_SLICES)
+                       ? btrfs_slice_rest(&job->map, &map, slice, moves_singles(job, state))
+                       : slice->end;
+        btrfs_slice_count(&job->map, slice->offset, rest, &before);
+        btrfs_slice_count(&map, slice->offset, rest, &now);
+        *ret_rest = rest;
+        *ret_worse = before.n_runs > 1 && now.n_runs >= before.n_runs;
+        return 0;
+}
+
+/* Waits until a slice that was begun is on the disk. What the kernel has left of it is handed over again, and if it leaves that, too, it says why
+ * or means it. */
+static int slice_end(EngineJob *job, State *state, uint64_t offset, uint64_t end)
+{
+        BtrfsSlice slice;
+        uint64_t rest = end;
+
+        btrfs_slice_count(&job->map, offset, end, &slice);
+        for (;;) {
+                bool is_worse = false;
+                int r;
+
+                r = btrfs_range_wait(job->target_fd, slice.offset, end);
+                if (r < 0)
+                        return verdict_of_move(job, r);
+                r = slice_look(job, state, &slice, false, &rest, &is_worse);
+                if (r == 0 && (rest < end || is_worse))
+                        r = slice_look(job, state, &slice, true, &rest, &is_worse);
+                if (r < 0)
+                        return r == -EAGAIN ? target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN) : r;
+                /* Free space is in pieces after all: more of it would make the file worse. */
+                state->is_over = state->is_over || (is_worse && !state->has_parts && PROTECTED_BY(GAIN));
+                if (rest == end)
+                        break;
+                const bool is_stuck = rest == slice.offset;
+                btrfs_slice_count(&job->map, rest, end, &slice);
+                job->bytes_moved -= u64_min(job->bytes_moved, slice.written_bytes);
+                if (is_stuck || state->is_over)
+                        break;
+                r = slice_begin(job, state, &slice);
+                if (r != ENGINE_DONE)
+                        return r;
         }
         /* The kernel works in the page cache, where this has pushed out something else. */
         if (PROTECTED_BY(NOT_CACHED))
-                cache_note_leave(job, &state->cached, slice->offset, slice->end - slice->offset);
+                cache_note_leave(job, &state->cached, offset, end - offset);
+        state->begun = end;
         return ENGINE_DONE;
 }
 
 /* The region is over: what has become of it? */
-static int region_judge(EngineJob *job, const CacheNote *cached)
+static int region_judge(EngineJob *job, State *state)
 {
         _cleanup_(extent_map_done) ExtentMap map = {0};
         uint64_t n_runs;
@@ -435,7 +420,7 @@ static int region_judge(EngineJob *job, const CacheNote *cached)
                 return r;
         /* Once more: until now the kernel may have held on to pages that it had just written (seen on Linux 6.12). */
         if (PROTECTED_BY(NOT_CACHED))
-                cache_note_leave(job, cached, job->region.offset, job->region.length);
+                cache_note_leave(job, &state->cached, job->region.offset, job->region.length);
         n_runs = extent_map_runs(&map);
         if (!map.complete)
                 return target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN);
@@ -445,81 +430,67 @@ static int region_judge(EngineJob *job, const CacheNote *cached)
         return ENGINE_DONE;
 }
 
-/* The kernel stops early (a signal, no room or no memory for a moment) without a word if it has moved anything: *slice becomes what it moved.
- * What it has left is the next slice, and if it leaves that, too, it says why or means it. *ret_worse: it has come to lie in no fewer runs. */
-static int slice_look(EngineJob *job, BtrfsSlice *slice, bool *ret_worse)
+/* Is it time to begin another slice? Else those that were begun end. */
+static bool begins_next(State *state, bool is_more)
 {
-        _cleanup_(extent_map_done) ExtentMap map = {0};
-        BtrfsSlice now;
-        uint64_t rest;
-        int r;
-
-        *ret_worse = false;
-        r = btrfs_slice_read(job->target_fd, slice->offset, slice->end, true, &now, &map);
-        if (r < 0)
-                return r == -EAGAIN ? target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN) : r;
-        rest = PROTECTED_BY(WHOLE_SLICES)
-                       ? btrfs_slice_rest(&job->map, &map, slice, job->volume->moves_singles)
-                       : slice->end;
-        if (rest == slice->offset)
-                return ENGINE_DONE;
-        btrfs_slice_count(&job->map, slice->offset, rest, slice);
-        btrfs_slice_count(&map, slice->offset, rest, &now);
-        job->bytes_moved += slice->written_bytes;
-        *ret_worse = slice->n_runs > 1 && now.n_runs >= slice->n_runs;
-        return ENGINE_DONE;
+        if (!state->in_batches)
+                return is_more;
+        if (!is_more || state->next - state->begun >= BTRFS_BATCH_BYTES)
+                state->is_writing = true;
+        else if (state->next == state->begun)
+                state->is_writing = false;
+        return !state->is_writing;
 }
 
-/* One slice a call. */
+/* One slice a call is begun, and one that was begun before ends: so the device writes while the next one is read and marked. */
 static int defrag_commit(EngineJob *job)
 {
         State state = state_get(job);
-        BtrfsSlice slice;
-        bool is_worse;
-        int r;
+        const bool any_begun = state.begun < state.next;
+        BtrfsSlice first, next;
+        bool is_more;
+        int r = ENGINE_DONE;
 
-        if (!btrfs_slice_next(&job->map, state.next, &slice))
-                return region_judge(job, &state.cached);
-        r = check_exclusive(job);
-        if (r != ENGINE_DONE)
-                return r;
-        r = slice_is_shared(job, &slice);
-        if (r < 0)
-                return r;
-        if (r > 0 && PROTECTED_BY(CLONED_MEANWHILE))
-                return target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN);
-        r = slice_move(job, &state, &slice);
+        is_more = !state.is_over && btrfs_slice_next(&job->map, state.next, &next);
+        if (begins_next(&state, is_more)) {
+                r = slice_begin(job, &state, &next);
+                if (r == ENGINE_DONE)
+                        state.next = next.end;
+        }
+        if (r == ENGINE_DONE && any_begun && (!state.in_batches || state.is_writing) &&
+            btrfs_slice_next(&job->map, state.begun, &first))
+                r = slice_end(job, &state, first.offset, first.end);
+        is_more = is_more || state.begun < state.next;
+        if (r == ENGINE_DONE && !is_more)
+                r = region_judge(job, &state);
         state_put(job, &state);
-        if (r != ENGINE_DONE)
-                return r;
-        r = slice_look(job, &slice, &is_worse);
-        if (r != ENGINE_DONE)
-                return r;
-        /* Free space is in pieces after all: more of it would make the file worse. */
-        state.next = is_worse && !state.has_parts && PROTECTED_BY(GAIN) ? UINT64_MAX : slice.end;
-        state_put(job, &state);
-        return ENGINE_MORE;
+        return r == ENGINE_DONE && is_more ? ENGINE_MORE : r;
 }
 
 static int defrag_recheck(const EngineJob *job, int fd)
 {
         const State state = state_get(job);
-        uint64_t now[N_PIECES];
+        BtrfsPieces now = state.pieces;
         int r;
 
-        r = pieces_read(job, fd, &state, now);
+        btrfs_pieces_ask(&now, fd);
+        r = btrfs_pieces_read(&now, job, fd, &state.cached, 0);
         if (r < 0)
                 return r;
-        return memcmp(now, state.checksums, sizeof(now)) == 0 ? 0 : COPY_WRONG;
+        return memcmp(now.checksums, state.pieces.checksums, sizeof(now.checksums)) == 0 ? 0 : COPY_WRONG;
 }
 
 static void defrag_close(EngineJob *job)
 {
         const State state = state_get(job);
+        const uint64_t end = job->region.offset + job->region.length;
 
-        if (PROTECTED_BY(NOT_CACHED))
-                cache_note_withdraw(job, &state.cached, state.next,
-                                    state.asked - u64_min(state.asked, state.next));
+        /* It ends early: nothing of it is left dirty. */
+        if (state.begun < state.next)
+                (void)btrfs_range_wait(job->target_fd, state.begun, state.next);
+        /* The kernel reads ahead of what it is given, too. */
+        if (PROTECTED_BY(NOT_CACHED) && state.begun < state.asked)
+                cache_note_withdraw(job, &state.cached, state.begun, end - state.begun);
         job->target_fd = PROTECTED_BY(NOTHING_HELD) ? fd_close(job->target_fd) : -EBADF;
         extent_map_done(&job->map);
 }

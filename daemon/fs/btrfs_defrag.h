@@ -9,11 +9,11 @@
 #include "facts/extent_map.h"
 
 /* Has the kernel write [offset, end) of a file anew, in one piece if there is room. singles: also extents that have none next to them, which takes a
- * kernel that can (FsVolume.moves_singles). Returns 0; -EOPNOTSUPP or nothing moved where it cannot; -errno. */
-int btrfs_range_move(int fd, uint64_t offset, uint64_t end, bool singles);
+ * kernel that can (FsVolume.moves_singles). start_io: begins to write it, too. Returns 0; -EOPNOTSUPP or nothing moved where it cannot; -errno. */
+int btrfs_range_move(int fd, uint64_t offset, uint64_t end, bool singles, bool start_io);
 
 /* Waits until that is on the disk. Returns 0 or -errno. */
 int btrfs_range_wait(int fd, uint64_t offset, uint64_t end);
 
-/* The fewest runs that a region can come to lie in that is handed over in slices of at least so many bytes, each ending with an extent. Pure. */
-uint32_t btrfs_fewest_runs(const ExtentMap *map, uint64_t slice_bytes, bool singles);
+/* The fewest runs that a region can come to lie in that is handed over slice by slice. Pure. */
+uint32_t btrfs_fewest_runs(const ExtentMap *map, bool singles);

@@ -12,6 +12,7 @@
 #include "base/number.h"
 #include "base/units.h"
 #include "fs/btrfs_defrag.h"
+#include "fs/btrfs_slice.h"
 
 #define CLUSTER_BYTES (256 * KIB)
 
@@ -43,9 +44,9 @@ static uint32_t add_piece(Tail *tail, const Extent *extent, uint64_t from, uint6
         return goes_on ? 0 : 1;
 }
 
-uint32_t btrfs_fewest_runs(const ExtentMap *map, uint64_t slice_bytes, bool singles)
+uint32_t btrfs_fewest_runs(const ExtentMap *map, bool singles)
 {
-        uint64_t slice_at = map->n_extents > 0 ? map->extents[0].logical : 0, bytes = 0;
+        uint64_t slice_at = map->n_extents > 0 ? map->extents[0].logical : 0, bytes = 0, n_extents = 0;
         const uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
         Tail tail = {0};
         uint32_t n_runs = 0;
@@ -56,9 +57,9 @@ uint32_t btrfs_fewest_runs(const ExtentMap *map, uint64_t slice_bytes, bool sing
                 const uint64_t end = extent->logical + extent->length;
                 const bool has_next = singles || (next && next->logical == end && !next->unwritten);
 
-                if (bytes >= slice_bytes) {
-                        slice_at = i > 0 ? extent[-1].logical + extent[-1].length : slice_at;
-                        bytes = 0;
+                if (btrfs_slice_is_full(bytes, n_extents)) {
+                        slice_at = extent[-1].logical + extent[-1].length;
+                        bytes = n_extents = 0;
                 }
                 for (uint64_t from = extent->logical, to; from < end; from = to) {
                         /* Clusters end with pages. */
@@ -70,6 +71,7 @@ uint32_t btrfs_fewest_runs(const ExtentMap *map, uint64_t slice_bytes, bool sing
                                             has_next);
                 }
                 bytes += extent->length;
+                n_extents++;
         }
         return n_runs;
 }

@@ -15,12 +15,13 @@
 #define BTRFS_DEFRAG_RANGE_NOCOMPRESS 8
 #endif
 
-int btrfs_range_move(int fd, uint64_t offset, uint64_t end, bool singles)
+int btrfs_range_move(int fd, uint64_t offset, uint64_t end, bool singles, bool start_io)
 {
         struct btrfs_ioctl_defrag_range_args range = {
                 .start = offset,
                 .len = end - offset,
-                .flags = BTRFS_DEFRAG_RANGE_START_IO | (singles ? BTRFS_DEFRAG_RANGE_NOCOMPRESS : 0),
+                .flags = (start_io ? BTRFS_DEFRAG_RANGE_START_IO : 0) |
+                         (singles ? BTRFS_DEFRAG_RANGE_NOCOMPRESS : 0),
                 /* Everything in it: which extents are good was decided when the region was planned. */
                 .extent_thresh = UINT32_MAX,
         };

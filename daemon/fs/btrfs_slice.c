@@ -6,6 +6,12 @@
 #include "base/number.h"
 #include "fs/btrfs_slice.h"
 
+bool btrfs_slice_is_full(uint64_t n_bytes, uint64_t n_extents)
+{
+        return n_bytes >= BTRFS_SLICE_MAX_BYTES ||
+               (n_bytes >= BTRFS_SLICE_BYTES && n_extents >= BTRFS_SLICE_EXTENTS);
+}
+
 void btrfs_slice_count(const ExtentMap *map, uint64_t offset, uint64_t end, BtrfsSlice *ret)
 {
         uint64_t expected = 0;
@@ -29,13 +35,14 @@ void btrfs_slice_count(const ExtentMap *map, uint64_t offset, uint64_t end, Btrf
 
 bool btrfs_slice_next(const ExtentMap *map, uint64_t offset, BtrfsSlice *ret)
 {
-        uint64_t bytes = 0, end = offset;
+        uint64_t bytes = 0, n_extents = 0, end = offset;
 
-        for (size_t i = 0; i < map->n_extents && bytes < BTRFS_SLICE_BYTES; i++) {
+        for (size_t i = 0; i < map->n_extents && !btrfs_slice_is_full(bytes, n_extents); i++) {
                 if (map->extents[i].logical < offset)
                         continue;
                 end = map->extents[i].logical + map->extents[i].length;
                 bytes += map->extents[i].length;
+                n_extents++;
         }
         if (bytes == 0)
                 return false;

@@ -8,11 +8,15 @@
 
 #include "facts/extent_map.h"
 
-/* The most that is being written at a time, but for the length of one extent: a fifth of a second for a disk. Slices of 4 to 64 MiB left the same
- * number of runs and took the same time (256 MiB in runs of 16 KiB; measured 2026-11-28, Linux 6.18). That the next one is read meanwhile, and the
- * first one while it is looked at, made it 1.24 instead of 1.35 times what btrfs(8) took for 512 MiB (2026-11-29); to begin to move the next one as
- * well gained nothing that could be told from noise. */
-#define BTRFS_SLICE_BYTES (8 * MIB)
+/* Two slices are under way at a time: one is written while the next one is read and marked. A slice ends with the extent that makes it so
+ * long, or longer where that is so few of them that they would not be worth it. */
+#define BTRFS_SLICE_BYTES     (2 * MIB)
+#define BTRFS_SLICE_EXTENTS   16
+#define BTRFS_SLICE_MAX_BYTES (8 * MIB)
+
+/* Where free space is in pieces, the kernel would put each slice into the first piece that is as long. So there slices are marked until there is so
+ * much, which gets one place, and then written one after the other. */
+#define BTRFS_BATCH_BYTES (32 * MIB)
 
 typedef struct BtrfsSlice {
         uint64_t offset, end;
@@ -20,6 +24,9 @@ typedef struct BtrfsSlice {
         uint64_t shared_bytes;
         uint64_t n_runs;
 } BtrfsSlice;
+
+/* Does one with so much in it end here? Pure. */
+bool btrfs_slice_is_full(uint64_t n_bytes, uint64_t n_extents);
 
 /* What of a map lies from offset to end, which are the borders of extents. Pure. */
 void btrfs_slice_count(const ExtentMap *map, uint64_t offset, uint64_t end, BtrfsSlice *ret);

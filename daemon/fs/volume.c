@@ -97,7 +97,8 @@ int fs_volume_init(FsVolume *ret, const char *mount_path, dev_t device)
         if (r < 0)
                 return r;
         volume.mount_path = strdup(mount_path);
-        if (!volume.mount_path)
+        volume.free_space = calloc(1, sizeof(*volume.free_space));
+        if (!volume.mount_path || !volume.free_space)
                 return -ENOMEM;
         uuid_format(volume.facts.uuid, volume.uuid);
         *ret = TAKE(volume, (FsVolume){0});
@@ -112,6 +113,7 @@ void fs_volume_done(FsVolume *volume)
         }
         free(volume->mounts);
         free(volume->devices);
+        free(volume->free_space);
         free(volume->mount_path);
         *volume = (FsVolume){0};
 }

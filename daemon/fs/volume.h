@@ -26,6 +26,12 @@ typedef struct FsMount {
 
 #define FS_VOLUME_DEVICES_MAX 64
 
+/* What an engine saw of free space the last time. */
+typedef struct FreeSpaceNote {
+        uint64_t at_usec; /* 0: never */
+        uint64_t lengths; /* btrfs_space_lengths() */
+} FreeSpaceNote;
+
 typedef struct FsVolume {
         char *mount_path; /* that it is reached by; owned */
         dev_t device;     /* in the mount table */
@@ -36,11 +42,12 @@ typedef struct FsVolume {
         char uuid[37]; /* text form */
         FsFacts facts;
         DiskFacts disk;
-        const Engine *engine;     /* NULL until fs_volume_probe() */
-        uint64_t guard_nsec;      /* youngest change time that may be sampled; set by the probe */
-        bool has_distinct_stamps; /* what the probe saw */
-        bool keeps_unwritten;     /* the same: what is preallocated is still so after a commit */
-        bool moves_singles;       /* the same, btrfs: also an extent is moved that has none next to it */
+        FreeSpaceNote *free_space; /* owned; of whoever has the volume locked */
+        const Engine *engine;      /* NULL until fs_volume_probe() */
+        uint64_t guard_nsec;       /* youngest change time that may be sampled; set by the probe */
+        bool has_distinct_stamps;  /* what the probe saw */
+        bool keeps_unwritten;      /* the same: what is preallocated is still so after a commit */
+        bool moves_singles;        /* the same, btrfs: also an extent is moved that has none next to it */
 } FsVolume;
 
 /* Fills *ret from the mount at mount_path, which must be the root of a file system that we look after. Returns 0;

@@ -81,13 +81,13 @@ static off_t place_of_address(const Arena *arena, uint64_t address)
         hazard_die("an address without a chunk", __FILE__, __LINE__);
 }
 
-/* Where byte `offset` of the file lies on the device now. */
+/* Where a byte lies on the device, written or about to be. */
 static off_t place_of(const Arena *arena, const Subject *subject, size_t offset)
 {
         _cleanup_(extent_map_done) ExtentMap map = {0};
         _cleanup_close_ int fd = open(subject->path, O_RDONLY | O_NOATIME | O_CLOEXEC);
 
-        must(fd >= 0 && extent_map_read(fd, offset, BLOCK_BYTES, false, 16, &map) == 0);
+        must(fd >= 0 && extent_map_read(fd, offset, BLOCK_BYTES, true, 16, &map) == 0);
         must(map.n_extents == 1 && !map.extents[0].unplaced);
         return arena_is(arena, "btrfs") ? place_of_address(arena, map.extents[0].physical)
                                         : (off_t)map.extents[0].physical;

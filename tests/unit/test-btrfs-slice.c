@@ -95,34 +95,43 @@ static void what_was_left_is_known(void **state)
         }
 }
 
-/* A region is gone through slice by slice: each begins where the one before ended, and none is missed. */
-static void slices_follow_each_other(void **state)
+/* A region is gone through slice by slice: each begins where the one before ended, none is missed, and all but the last are so long. */
+static void slices_follow_each_other(uint64_t extent_bytes, uint64_t slice_bytes)
 {
-        enum { N = 40 };
+        enum { N = 400 };
         Extent extents[N];
         const ExtentMap map = {.extents = extents, .n_extents = N, .complete = true};
         uint64_t written = 0, at = 0;
         BtrfsSlice slice;
-        unsigned n = 0;
 
-        (void)state;
         for (uint64_t i = 0; i < N; i++)
-                extents[i] = (Extent){.logical = i * 2 * MIB, .physical = (N - i) * 4 * MIB, .length = MIB};
-        for (; btrfs_slice_next(&map, at, &slice); at = slice.end, n++) {
+                extents[i] = (Extent){.logical = i * 2 * extent_bytes,
+                                      .physical = (N - i) * 4 * extent_bytes,
+                                      .length = extent_bytes};
+        for (; btrfs_slice_next(&map, at, &slice); at = slice.end) {
                 assert_true(slice.offset == at && slice.end > at);
-                assert_true(slice.written_bytes <= BTRFS_SLICE_BYTES);
-                assert_int_equal(slice.n_runs, slice.written_bytes / MIB);
+                assert_int_equal(slice.n_runs, slice.written_bytes / extent_bytes);
                 written += slice.written_bytes;
+                assert_true(slice.written_bytes == slice_bytes || written == N * extent_bytes);
         }
-        assert_int_equal(written, N * MIB);
-        assert_int_equal(n, N * MIB / BTRFS_SLICE_BYTES);
+        assert_int_equal(written, N * extent_bytes);
+}
+
+static void small_extents_and_large_ones(void **state)
+{
+        (void)state;
+        slices_follow_each_other(64 * KIB, BTRFS_SLICE_BYTES);
+        slices_follow_each_other(BTRFS_SLICE_BYTES / BTRFS_SLICE_EXTENTS, BTRFS_SLICE_BYTES);
+        slices_follow_each_other(MIB, BTRFS_SLICE_MAX_BYTES);
+        /* Two of these would be the least that can be made one. */
+        slices_follow_each_other(BTRFS_SLICE_BYTES, BTRFS_SLICE_MAX_BYTES);
 }
 
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_was_left_is_known),
-                cmocka_unit_test(slices_follow_each_other),
+                cmocka_unit_test(small_extents_and_large_ones),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
