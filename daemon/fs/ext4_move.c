@@ -216,8 +216,8 @@ static int stretch_move(EngineJob *job, const Stretch *stretch, bool back, uint6
         return 0;
 }
 
-/* As far as to *ret_end, which is the end of the slice on 0. Returns 0 or -errno. */
-static int slice_move(EngineJob *job, const Slice *slice, bool back, uint64_t *ret_end)
+/* All of it but the stretch that begins at except, as far as to *ret_end, which is the end of the slice on 0. Returns 0 or -errno. */
+static int slice_move(EngineJob *job, const Slice *slice, uint64_t except, bool back, uint64_t *ret_end)
 {
         const uint64_t end = slice->offset + slice->n_bytes;
         Stretch stretch;
@@ -226,12 +226,13 @@ static int slice_move(EngineJob *job, const Slice *slice, bool back, uint64_t *r
         *ret_end = slice->offset;
         for (uint64_t at = slice->offset; r == 0 && stretch_next(&job->map, at, end, &stretch);
              at = stretch.offset + stretch.n_bytes)
-                r = stretch_move(job, &stretch, back, ret_end);
+                if (stretch.offset != except)
+                        r = stretch_move(job, &stretch, back, ret_end);
         return r;
 }
 
 /* What was moved of the slice goes back to where it was, which the donor has. Returns 0 or -errno. */
-static int slice_take_back(EngineJob *job, const Slice *slice, uint64_t end)
+static int slice_take_back(EngineJob *job, const Slice *slice, uint64_t except, uint64_t end)
 {
         const Slice moved = {.offset = slice->offset, .n_bytes = end - slice->offset};
         const uint64_t bytes_moved = job->bytes_moved;
@@ -240,21 +241,49 @@ static int slice_take_back(EngineJob *job, const Slice *slice, uint64_t end)
 
         if (moved.n_bytes == 0)
                 return 0;
-        r = slice_move(job, &moved, true, &unused);
+        r = slice_move(job, &moved, except, true, &unused);
         /* What came back has not moved. */
         job->bytes_moved = bytes_moved - u64_min(bytes_moved, job->bytes_moved - bytes_moved);
         return r;
 }
 
+/* Of several stretches the one from which there is most to win. */
+static Stretch best_stretch(const EngineJob *job, const Slice *slice)
+{
+        const uint64_t end = slice->offset + slice->n_bytes;
+        Stretch stretch, best = {.offset = slice->offset};
+        uint64_t most = 0;
+
+        for (uint64_t at = slice->offset; stretch_next(&job->map, at, end, &stretch);
+             at = stretch.offset + stretch.n_bytes) {
+                const uint64_t n_runs = stretch_runs(&job->map, &stretch);
+
+                if (n_runs > most) {
+                        most = n_runs;
+                        best = stretch;
+                }
+        }
+        return best;
+}
+
 /* Moves all of the slice or, but for a part of which an old kernel does not tell, nothing: half of it in a new place would leave the file in
- * more pieces than it had. Returns 0 or -errno. */
+ * more pieces than it had. What cannot be taken back, because the kernel refuses that as well, has at least won more than the pieces that it
+ * leaves behind: that is moved first. Returns 0 or -errno. */
 static int slice_move_whole(EngineJob *job, const Slice *slice)
 {
-        uint64_t end;
-        int r = slice_move(job, slice, false, &end);
+        const Stretch first = best_stretch(job, slice);
+        uint64_t first_end = first.offset, end = slice->offset;
+        int r;
 
-        if (r < 0 && PROTECTED_BY(WHOLE_SLICES))
-                (void)slice_take_back(job, slice, end);
+        r = stretch_move(job, &first, false, &first_end);
+        if (r == 0)
+                r = slice_move(job, slice, first.offset, false, &end);
+        if (r < 0 && PROTECTED_BY(WHOLE_SLICES)) {
+                const Slice begun = {.offset = first.offset, .n_bytes = first_end - first.offset};
+
+                (void)slice_take_back(job, slice, first.offset, end);
+                (void)slice_take_back(job, &begun, UINT64_MAX, first_end);
+        }
         return r;
 }
 
@@ -268,7 +297,8 @@ static int slice_write(EngineJob *job, const Slice *slice, int moved)
         if (!PROTECTED_BY(WRITTEN))
                 return 0;
         r = ext4_extents_write(job->target_fd, slice->offset, slice->n_bytes);
-        if (r < 0 && moved == 0 && slice_take_back(job, slice, slice->offset + slice->n_bytes) == 0)
+        if (r < 0 && moved == 0 &&
+            slice_take_back(job, slice, UINT64_MAX, slice->offset + slice->n_bytes) == 0)
                 (void)ext4_extents_write(job->target_fd, slice->offset, slice->n_bytes);
         return r;
 }

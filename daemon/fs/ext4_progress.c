@@ -28,12 +28,11 @@ void progress_store(EngineJob *job, const Progress *progress)
         memcpy(&job->cookie, progress, sizeof(*progress));
 }
 
-bool stretch_next(const ExtentMap *map, uint64_t from, uint64_t end, Stretch *ret)
+/* The first extent that ends behind from. */
+static size_t first_behind(const ExtentMap *map, uint64_t from)
 {
         size_t i = 0, n = map->n_extents;
-        uint64_t to;
 
-        /* The first extent that ends behind from. */
         while (i < n) {
                 const size_t middle = i + (n - i) / 2;
 
@@ -42,6 +41,14 @@ bool stretch_next(const ExtentMap *map, uint64_t from, uint64_t end, Stretch *re
                 else
                         n = middle;
         }
+        return i;
+}
+
+bool stretch_next(const ExtentMap *map, uint64_t from, uint64_t end, Stretch *ret)
+{
+        size_t i = first_behind(map, from);
+        uint64_t to;
+
         if (i == map->n_extents || u64_max(from, map->extents[i].logical) >= end)
                 return false;
         ret->offset = u64_max(from, map->extents[i].logical);
@@ -51,6 +58,19 @@ bool stretch_next(const ExtentMap *map, uint64_t from, uint64_t end, Stretch *re
                 to += map->extents[i].length;
         ret->n_bytes = u64_min(to, end) - ret->offset;
         return true;
+}
+
+uint64_t stretch_runs(const ExtentMap *map, const Stretch *stretch)
+{
+        const uint64_t end = stretch->offset + stretch->n_bytes;
+        uint64_t n_runs = 0, expected = 0;
+
+        for (size_t i = first_behind(map, stretch->offset);
+             i < map->n_extents && map->extents[i].logical < end; i++) {
+                n_runs += n_runs == 0 || map->extents[i].physical != expected;
+                expected = map->extents[i].physical + map->extents[i].length;
+        }
+        return n_runs;
 }
 
 /* --- samples --- */

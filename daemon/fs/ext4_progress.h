@@ -45,6 +45,9 @@ typedef struct Stretch {
 /* The first stretch at or behind from, cut at end. Returns false when there is none. */
 bool stretch_next(const ExtentMap *map, uint64_t from, uint64_t end, Stretch *ret);
 
+/* In how many runs a stretch lies. */
+uint64_t stretch_runs(const ExtentMap *map, const Stretch *stretch);
+
 /* Reads samples from the device and notes their checksums. Returns 0 or -errno. */
 int progress_note_samples(const EngineJob *job, Progress *progress);
 
