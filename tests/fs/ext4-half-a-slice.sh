@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ext4: the kernel refuses in the middle of a slice. What it has moved until then goes back: the file lies as it did, block by block.
+# ext4: the kernel refuses in the middle of a slice. What it has moved until then goes back: the file lies as it did, block by block. Where it
+# refuses that, too, there are at least no more runs than before.
 # LIMIT: 60
 # ENGINES: ext4
 # WHOLE_ENGINES: ext4-1k ext4-2k
@@ -39,6 +40,15 @@ for error in EIO EBUSY; do
                 # Once busy is no reason.
                 (($(runs "$FILE") < before)) || wrong "not moved"
         fi
+done
+# From the last call on, then from the one before it on, and so on: what is left of a slice is the beginning of the next run.
+file_take mixed
+for ((k = ${last#*:}; k >= ${first#*:}; k--)); do
+        before=$(runs "$FILE")
+        injected --at="${last%:*}:$k" --fail=EIO --for-ever
+        file_is_same
+        echo "refused from call $k on: $before runs, then $(runs "$FILE")"
+        (($(runs "$FILE") <= before)) || lost "$(runs "$FILE") runs, $before before"
 done
 nothing_is_left
 volume_is_whole
