@@ -11,6 +11,7 @@
  *   --at=N              the N-th
  *   --at=NAME:N         the N-th of that name; the names are those of the report
  *   --for-ever          and every later one of the same name
+ *   --then=ERRNO        and the next one of the same name fails with that
  * What happens there:
  *   --fail=ERRNO        it fails with that (EIO, ...) and is not carried out
  *   --fail-after=ERRNO  it is carried out and fails all the same
@@ -60,7 +61,7 @@ static const char *arg_from, *arg_below, *arg_at_name, *arg_run;
 static uint64_t arg_at;
 static bool arg_for_ever, arg_after, arg_kill;
 static Action arg_action;
-static int arg_errno;
+static int arg_errno, arg_then;
 static uint32_t arg_down; /* 0: no shutdown */
 static FILE *report;
 static int down_fd = -1;
@@ -279,8 +280,13 @@ static bool on_call(pid_t pid)
         if (now) {
                 hit = true;
                 (void)snprintf(hit_name, sizeof(hit_name), "%s", name);
-        } else if (arg_for_ever && hit && strcmp(name, hit_name) == 0) {
-                now = true;
+        } else if (hit && strcmp(name, hit_name) == 0) {
+                now = arg_for_ever || arg_then != 0;
+                if (arg_then != 0) {
+                        arg_action = FAIL;
+                        arg_errno = arg_then;
+                        arg_then = 0;
+                }
         }
         if (report) {
                 fprintf(report, "%s%llu %s %llu\n", now ? "*" : "", (unsigned long long)n_counted, name,
@@ -440,6 +446,7 @@ int main(int argc, char *argv[])
                 BELOW,
                 AT,
                 FOR_EVER,
+                THEN,
                 FAIL_WITH,
                 FAIL_AFTER_WITH,
                 LYING,
@@ -456,6 +463,7 @@ int main(int argc, char *argv[])
                 {"below", required_argument, NULL, BELOW},
                 {"at", required_argument, NULL, AT},
                 {"for-ever", no_argument, NULL, FOR_EVER},
+                {"then", required_argument, NULL, THEN},
                 {"fail", required_argument, NULL, FAIL_WITH},
                 {"fail-after", required_argument, NULL, FAIL_AFTER_WITH},
                 {"lie", no_argument, NULL, LYING},
@@ -485,6 +493,9 @@ int main(int argc, char *argv[])
                         break;
                 case FOR_EVER:
                         arg_for_ever = true;
+                        break;
+                case THEN:
+                        arg_then = (int)number_of(errors, N(errors), optarg);
                         break;
                 case FAIL_WITH:
                 case FAIL_AFTER_WITH:
