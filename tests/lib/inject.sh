@@ -154,6 +154,7 @@ RUN=()
 injected()
 {
         local -a files=("$FILE")
+        local file
 
         OPTIONS=()
         while (($#)) && [[ $1 != -- ]]; do
@@ -161,6 +162,10 @@ injected()
                 shift
         done
         (($# == 0)) || files+=("${@:2}")
+        # What is called depends on what of a file is in the page cache: nothing, whatever was looked at before.
+        for file in "${files[@]}"; do
+                dd if="$file" iflag=nocache count=0 status=none
+        done
         # The breaker remembers the errors of the last run.
         rm -f "$STATE_DIRECTORY"/stopped-*
         status=0
