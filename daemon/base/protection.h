@@ -150,6 +150,9 @@
 #ifndef DEFRAGD_WITHOUT_WRITTEN
 #define DEFRAGD_WITHOUT_WRITTEN 0 /* what could not be written to its new place goes back to the old one */
 #endif
+#ifndef DEFRAGD_WITHOUT_SETTLED
+#define DEFRAGD_WITHOUT_SETTLED 0 /* what is under way ends before it is looked at */
+#endif
 #ifndef DEFRAGD_WITHOUT_WHOLE_SLICES
 #define DEFRAGD_WITHOUT_WHOLE_SLICES 0 /* a slice moved in part goes back, or on (btrfs) */
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* One read, without read-ahead: a direct one, of which nothing stays in the page cache, unless something is there already or that cannot be told;
- * it would have dirty pages written. */
+/* One direct read, of which nothing stays in the page cache and which reads nothing ahead. Where something is there already, or that cannot be
+ * told, a few ten-byte reads instead, with read-ahead off: a direct read would have dirty pages written. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,6 +34,25 @@ static bool is_signature(const char *bytes)
         return false;
 }
 
+/* The ends of the pages into their places in the buffer. Returns the bytes up to the last one that there is, or -errno. */
+static ssize_t ends_read(int fd, char *buffer, uint64_t n_bytes)
+{
+        ssize_t n_read = 0;
+
+        for (uint64_t page_bytes = PAGE_MIN_BYTES; page_bytes <= n_bytes; page_bytes *= 2) {
+                const uint64_t at = page_bytes - SIGNATURE_BYTES;
+                const ssize_t n = pread(fd, buffer + at, SIGNATURE_BYTES, (off_t)at);
+
+                if (n < 0)
+                        return -errno;
+                /* It has been truncated since. */
+                if (n < SIGNATURE_BYTES)
+                        break;
+                n_read = (ssize_t)page_bytes;
+        }
+        return n_read;
+}
+
 static bool is_cold(int fd, uint64_t n_bytes)
 {
         uint64_t cached;
@@ -60,11 +79,8 @@ int swap_signature_read(int fd, uint64_t size_bytes, bool past_cache, bool *ret)
         if (past_cache || cold)
                 n = page_cache_read_past(fd, buffer, n_bytes, 0);
         /* EIO is also what a direct read gets where somebody has just written what has no place on the disk yet. */
-        if (!(past_cache || cold) || n == -EIO) {
-                n = pread(fd, buffer, n_bytes, 0);
-                if (n < 0)
-                        n = -errno;
-        }
+        if (!(past_cache || cold) || n == -EIO)
+                n = ends_read(fd, buffer, n_bytes);
         /* What btrfs keeps checksums of it reads into the page cache in any case (seen on Linux 6.18). */
         if (cold)
                 (void)posix_fadvise(fd, 0, (off_t)n_bytes, POSIX_FADV_DONTNEED);

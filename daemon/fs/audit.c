@@ -92,7 +92,9 @@ AuditAnswer audit_region(EngineJob *job, TripKind *ret_kind, int *ret_error)
 
         if (!PROTECTED_BY(AUDIT))
                 return AUDIT_SAME;
-        r = look(job, job->target_fd, false, ret_kind);
+        r = job->volume->engine->settle && PROTECTED_BY(SETTLED) ? job->volume->engine->settle(job) : 0;
+        if (r == 0)
+                r = look(job, job->target_fd, false, ret_kind);
         if (r == AUDIT_DOUBTFUL)
                 r = look_quiet(job, ret_kind);
         if (r >= 0) {

@@ -8,34 +8,30 @@
  *
  * What the kernel does not look after is space and form. It gives shared extents copies of their own, it compresses or does not as the
  * mount says now, and it moves parts of extents, which frees nothing. And it only marks: a call for a gigabyte returns with a gigabyte to be
- * written, at nobody's pace. So regions are taken in slices, each looked at right before, of which no more than two are under way. */
+ * written, at nobody's pace. So regions are taken in slices, each looked at right before, of which no more than two are under way (but for
+ * batches). */
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/number.h"
 #include "base/protection.h"
 #include "facts/btrfs.h"
-#include "facts/btrfs_extents.h"
 #include "facts/page_cache.h"
-#include "facts/swap_signature.h"
 #include "fs/btrfs_defrag.h"
 #include "fs/btrfs_pieces.h"
 #include "fs/btrfs_room.h"
+#include "fs/btrfs_sample.h"
 #include "fs/btrfs_slice.h"
 #include "fs/cache_note.h"
 #include "fs/copy.h"
-#include "fs/lease.h"
 #include "fs/target.h"
 
-/* Changes that old are committed, and seen by whoever looks into the tree of extents: twice the interval of 30 s at which btrfs commits. */
-#define SETTLED_NSEC (60 * NSEC_PER_SEC)
+/* Twice what btrfs reads ahead by default. */
+#define READ_AHEAD_MAX_BYTES (8 * MIB)
 
 /* A signal that is pending ends the call. */
 #define SIGNAL_TRIES 3
@@ -43,14 +39,15 @@
 /* What is remembered from the sample to the end; lives in job->cookie. */
 typedef struct State {
         uint64_t
-                begun; /* offset of the slice that was handed to the kernel and not waited for; all in front of it is done */
-        uint64_t next;  /* where that one ends and the next one begins */
-        uint64_t asked; /* up to here the region was read, or will be */
+                begun; /* offset of the first slice that was handed to the kernel and not waited for; all in front of it is done */
+        uint64_t next;    /* where the last one of these ends and the next one begins */
+        uint64_t written; /* of a batch: all in front of it is on the disk */
+        uint64_t asked;   /* up to here the region was read, or will be */
         CacheNote cached;
+        BtrfsLayout layout;
         bool is_over;    /* there is no next one */
         bool in_batches; /* slices are marked, several of them, and then written */
         bool is_writing; /* they are marked */
-        bool has_parts;  /* the region is moved to its end, or what has moved gives no space back */
         BtrfsPieces pieces;
 } State;
 _Static_assert(sizeof(State) <= sizeof(EngineCookie), "the cookie has room");
@@ -89,103 +86,6 @@ static int check_exclusive(EngineJob *job)
         const int r = fs_volume_is_exclusive(job->volume);
 
         return r > 0 ? target_verdict(job, ENGINE_BUSY, BUSY_EXCLUSIVE) : r;
-}
-
-/* Swap space need not be active to be looked for by its blocks: a suspended system lies in it. It is never copied on write. */
-static int check_swap(EngineJob *job)
-{
-        unsigned flags = 0;
-        bool swap = false;
-        int r;
-
-        if (ioctl(job->target_fd, FS_IOC_GETFLAGS, &flags) < 0)
-                return -errno;
-        if (!(flags & FS_NOCOW_FL))
-                return ENGINE_DONE;
-        r = swap_signature_read(job->target_fd, job->sampled.size_bytes, false, &swap);
-        if (r < 0)
-                return r;
-        (void)posix_fadvise(job->target_fd, 0, 0, POSIX_FADV_NORMAL);
-        return swap && PROTECTED_BY(SWAP_SIGNATURE) ? target_verdict(job, ENGINE_SKIP, SKIP_SWAPFILE)
-                                                    : ENGINE_DONE;
-}
-
-/* Only what is not compressed is moved (compressed extents have no length on the disk that a plan could use), so it must not be
- * compressed on the way. */
-static int check_compression(EngineJob *job)
-{
-        const int r = btrfs_would_compress(job->target_fd);
-
-        if (r > 0 && PROTECTED_BY(COMPRESSION))
-                return target_verdict(job, ENGINE_SKIP, SKIP_COMPRESSED);
-        return r < 0 ? r : ENGINE_DONE;
-}
-
-static int64_t age_nsec(const FileFacts *facts)
-{
-        return (int64_t)clock_realtime_nsec() -
-               (facts->ctime.sec * (int64_t)NSEC_PER_SEC + facts->ctime.nsec);
-}
-
-/* The map of the region, and whether to move it takes more space than it gives back. */
-static int read_layout(EngineJob *job, State *state)
-{
-        const bool is_young = age_nsec(&job->sampled) < (int64_t)SETTLED_NSEC;
-        BtrfsRegion region;
-        int r;
-
-        /* What is dirty gets its place first, which is not what it had when it was planned. */
-        r = btrfs_range_settle(job->target_fd, job->region.offset, job->region.length);
-        if (r < 0)
-                return r;
-        r = btrfs_region_read(job->target_fd, job->target, job->region.offset, job->region.length,
-                              job->region.length <= BTRFS_SLICE_BYTES, is_young, &region, &job->map);
-        if (r == -EAGAIN)
-                return target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
-        if (r == -EFBIG)
-                return target_verdict(job, ENGINE_NO_GAIN, SKIP_WOULD_GROW);
-        if (r < 0)
-                return r;
-        if (job->region.shared_bytes > 0) {
-                /* What was said to cost so much must not cost more, and all of it is looked at. */
-                extent_map_done(&job->map);
-                r = target_map_read(job, true, &job->map);
-                if (r < 0)
-                        return r;
-        }
-        if (region.compressed_bytes > 0 && PROTECTED_BY(COMPRESSION))
-                return target_verdict(job, ENGINE_SKIP, SKIP_COMPRESSED);
-        if (job->sampled.size_bytes != job->looked->size_bytes || !target_is_as_planned(job))
-                return target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
-        state->has_parts = region.has_parts;
-        if (job->volume->moves_singles)
-                region.freed_bytes += region.held_bytes;
-        if (region.moved_bytes > region.freed_bytes + job->region.shared_bytes &&
-            PROTECTED_BY(WHOLE_EXTENTS))
-                return target_verdict(job, ENGINE_NO_GAIN, SKIP_WOULD_GROW);
-        return ENGINE_DONE;
-}
-
-/* Did nobody have it open for writing when it was sampled, and was the last change so long ago that the next one gets another stamp? Only
- * then can stamps tell later whether content that differs is our doing. */
-static int sample_facts(EngineJob *job)
-{
-        const bool has_lease = lease_take_read(job->target_fd) == 0;
-        bool was_kept = true;
-        int64_t age;
-        int r;
-
-        r = file_facts_read(job->target_fd, &job->sampled);
-        if (has_lease)
-                was_kept = lease_release(job->target_fd) == 0;
-        if (r < 0)
-                return r;
-        if (!has_lease && !job->policy->busy_files)
-                return target_verdict(job, ENGINE_BUSY, BUSY_OPEN);
-        age = age_nsec(&job->sampled);
-        job->was_quiet = has_lease && was_kept && age >= (int64_t)job->volume->guard_nsec;
-        job->clock_offset_nsec = clock_offset_nsec();
-        return 0;
 }
 
 static int verdict_of_move(EngineJob *job, int error)
@@ -241,7 +141,7 @@ static int defrag_sample(EngineJob *job)
         r = check_exclusive(job);
         if (r != ENGINE_DONE)
                 return r;
-        r = sample_facts(job);
+        r = btrfs_sample_facts(job);
         if (r != ENGINE_DONE)
                 return r;
         why = policy_judge(job->policy, &job->sampled);
@@ -249,20 +149,20 @@ static int defrag_sample(EngineJob *job)
                 return target_verdict(job, ENGINE_SKIP, why);
         /* Before anything of it is read. */
         cache_note_take(job, &state.cached);
-        r = check_swap(job);
+        r = btrfs_check_swap(job);
         if (r != ENGINE_DONE)
                 return r;
-        r = check_compression(job);
+        r = btrfs_check_compression(job);
         if (r != ENGINE_DONE)
                 return r;
         /* They and the first slice are read while the rest is looked at. */
         btrfs_pieces_choose(job, &state.pieces);
         if (job->was_quiet)
-                btrfs_pieces_ask(&state.pieces, job->target_fd);
+                btrfs_pieces_ask(&state.pieces, job, job->target_fd);
         state.asked = job->region.offset + u64_min(job->region.length, BTRFS_SLICE_BYTES);
         page_cache_refill(job->target_fd, job->region.offset, state.asked - job->region.offset);
         state_put(job, &state);
-        r = read_layout(job, &state);
+        r = btrfs_layout_read(job, &state.layout);
         if (r != ENGINE_DONE)
                 return r;
         /* The others are looked at when it is their turn. */
@@ -304,7 +204,7 @@ static int defrag_reserve(EngineJob *job)
                 return target_verdict(job, ENGINE_NO_GAIN, REASON_NONE);
         job->runs_after = fewest;
         r = btrfs_room_check(job, fewest);
-        if (r != ENGINE_DONE)
+        if (r != ENGINE_DONE || state.layout.has_held)
                 return r;
         r = btrfs_room_in_pieces(job, &state.in_batches);
         state_put(job, &state);
@@ -384,12 +284,13 @@ static int slice_end(EngineJob *job, State *state, uint64_t offset, uint64_t end
                 if (r < 0)
                         return verdict_of_move(job, r);
                 r = slice_look(job, state, &slice, false, &rest, &is_worse);
-                if (r == 0 && (rest < end || is_worse))
+                if (r == -EAGAIN || (r == 0 && (rest < end || is_worse)))
                         r = slice_look(job, state, &slice, true, &rest, &is_worse);
                 if (r < 0)
                         return r == -EAGAIN ? target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN) : r;
                 /* Free space is in pieces after all: more of it would make the file worse. */
-                state->is_over = state->is_over || (is_worse && !state->has_parts && PROTECTED_BY(GAIN));
+                state->is_over =
+                        state->is_over || (is_worse && !state->layout.has_parts && PROTECTED_BY(GAIN));
                 if (rest == end)
                         break;
                 const bool is_stuck = rest == slice.offset;
@@ -406,6 +307,16 @@ static int slice_end(EngineJob *job, State *state, uint64_t offset, uint64_t end
                 cache_note_leave(job, &state->cached, offset, end - offset);
         state->begun = end;
         return ENGINE_DONE;
+}
+
+/* Drops what was asked for and came to nothing, and what the kernel has read ahead of it. */
+static void ahead_withdraw(const EngineJob *job, const State *state)
+{
+        const uint64_t end =
+                u64_min(state->asked + READ_AHEAD_MAX_BYTES, job->region.offset + job->region.length);
+
+        if (state->begun < state->asked && state->begun < end)
+                cache_note_withdraw(job, &state->cached, state->begun, end - state->begun);
 }
 
 /* The region is over: what has become of it? */
@@ -430,41 +341,98 @@ static int region_judge(EngineJob *job, State *state)
         return ENGINE_DONE;
 }
 
-/* Is it time to begin another slice? Else those that were begun end. */
-static bool begins_next(State *state, bool is_more)
+/* Of several slices the first that was begun: the end of them where the map has none. */
+static BtrfsSlice slice_at(const EngineJob *job, const State *state, uint64_t offset)
 {
-        if (!state->in_batches)
-                return is_more;
-        if (!is_more || state->next - state->begun >= BTRFS_BATCH_BYTES)
-                state->is_writing = true;
-        else if (state->next == state->begun)
-                state->is_writing = false;
-        return !state->is_writing;
+        BtrfsSlice slice;
+
+        if (!btrfs_slice_next(&job->map, offset, &slice))
+                slice = (BtrfsSlice){.offset = offset, .end = state->next};
+        return slice;
 }
 
-/* One slice a call is begun, and one that was begun before ends: so the device writes while the next one is read and marked. */
+/* The next slice of a batch is marked, or one that is marked is written, and when all of them are on the disk they end: the kernel shows nothing of what
+ * got one place before all of that is written. */
+static int batch_step(EngineJob *job, State *state, const BtrfsSlice *next)
+{
+        BtrfsSlice slice;
+        int r = ENGINE_DONE;
+
+        if (next && !state->is_writing) {
+                r = slice_begin(job, state, next);
+                if (r != ENGINE_DONE)
+                        return r;
+                state->next = next->end;
+        }
+        state->written = u64_max(state->written, state->begun);
+        if (!state->is_writing) {
+                state->is_writing = !next || state->next - state->begun >= BTRFS_BATCH_BYTES;
+                return ENGINE_DONE;
+        }
+        if (state->written < state->next) {
+                slice = slice_at(job, state, state->written);
+                r = btrfs_range_wait(job->target_fd, slice.offset, slice.end);
+                state->written = slice.end;
+                return r < 0 ? verdict_of_move(job, r) : (int)ENGINE_DONE;
+        }
+        while (r == ENGINE_DONE && state->begun < state->next) {
+                slice = slice_at(job, state, state->begun);
+                r = slice_end(job, state, slice.offset, slice.end);
+        }
+        state->is_writing = false;
+        return r;
+}
+
+/* A slice is begun, and the one before ends: so the device writes while the next one is read and marked. */
+static int slices_step(EngineJob *job, State *state, const BtrfsSlice *next)
+{
+        const uint64_t begun = state->begun, end = state->next;
+        int r = ENGINE_DONE;
+
+        if (next) {
+                r = slice_begin(job, state, next);
+                if (r != ENGINE_DONE)
+                        return r;
+                state->next = next->end;
+        }
+        return begun < end ? slice_end(job, state, begun, end) : r;
+}
+
+/* One slice a call. */
 static int defrag_commit(EngineJob *job)
 {
         State state = state_get(job);
-        const bool any_begun = state.begun < state.next;
-        BtrfsSlice first, next;
+        BtrfsSlice slice;
         bool is_more;
-        int r = ENGINE_DONE;
+        int r;
 
-        is_more = !state.is_over && btrfs_slice_next(&job->map, state.next, &next);
-        if (begins_next(&state, is_more)) {
-                r = slice_begin(job, &state, &next);
-                if (r == ENGINE_DONE)
-                        state.next = next.end;
-        }
-        if (r == ENGINE_DONE && any_begun && (!state.in_batches || state.is_writing) &&
-            btrfs_slice_next(&job->map, state.begun, &first))
-                r = slice_end(job, &state, first.offset, first.end);
+        is_more = !state.is_over && btrfs_slice_next(&job->map, state.next, &slice);
+        r = (state.in_batches ? batch_step : slices_step)(job, &state, is_more ? &slice : NULL);
         is_more = is_more || state.begun < state.next;
         if (r == ENGINE_DONE && !is_more)
                 r = region_judge(job, &state);
         state_put(job, &state);
         return r == ENGINE_DONE && is_more ? ENGINE_MORE : r;
+}
+
+static int defrag_settle(EngineJob *job)
+{
+        State state = state_get(job);
+        int r = 0;
+
+        /* What the kernel has left of it stays as it is. */
+        state.is_over = true;
+        while (r >= 0 && state.begun < state.next) {
+                const BtrfsSlice slice = slice_at(job, &state, state.begun);
+
+                r = slice_end(job, &state, slice.offset, slice.end);
+                state.begun = slice.end;
+        }
+        if (PROTECTED_BY(NOT_CACHED))
+                ahead_withdraw(job, &state);
+        state.asked = state.begun;
+        state_put(job, &state);
+        return r < 0 ? r : 0;
 }
 
 static int defrag_recheck(const EngineJob *job, int fd)
@@ -473,7 +441,7 @@ static int defrag_recheck(const EngineJob *job, int fd)
         BtrfsPieces now = state.pieces;
         int r;
 
-        btrfs_pieces_ask(&now, fd);
+        btrfs_pieces_ask(&now, job, fd);
         r = btrfs_pieces_read(&now, job, fd, &state.cached, 0);
         if (r < 0)
                 return r;
@@ -483,14 +451,12 @@ static int defrag_recheck(const EngineJob *job, int fd)
 static void defrag_close(EngineJob *job)
 {
         const State state = state_get(job);
-        const uint64_t end = job->region.offset + job->region.length;
 
-        /* It ends early: nothing of it is left dirty. */
+        /* After an error. */
         if (state.begun < state.next)
                 (void)btrfs_range_wait(job->target_fd, state.begun, state.next);
-        /* The kernel reads ahead of what it is given, too. */
-        if (PROTECTED_BY(NOT_CACHED) && state.begun < state.asked)
-                cache_note_withdraw(job, &state.cached, state.begun, end - state.begun);
+        if (PROTECTED_BY(NOT_CACHED))
+                ahead_withdraw(job, &state);
         job->target_fd = PROTECTED_BY(NOTHING_HELD) ? fd_close(job->target_fd) : -EBADF;
         extent_map_done(&job->map);
 }
@@ -504,6 +470,7 @@ const Engine engine_btrfs_defrag = {
         .sample = defrag_sample,
         .reserve = defrag_reserve,
         .commit = defrag_commit,
+        .settle = defrag_settle,
         .recheck = defrag_recheck,
         .close = defrag_close,
 };

@@ -12,55 +12,65 @@
 #include "facts/page_cache.h"
 #include "fs/btrfs_pieces.h"
 
-#define PIECE_BYTES (16 * KIB)
+#define PIECE_BYTES_MAX (16 * KIB)
+
+static uint64_t piece_bytes(const EngineJob *job)
+{
+        return u64_min(PIECE_BYTES_MAX, job->region.length);
+}
 
 void btrfs_pieces_choose(const EngineJob *job, BtrfsPieces *pieces)
 {
-        const uint64_t span = job->region.length - u64_min(job->region.length, PIECE_BYTES);
+        const uint64_t span = job->region.length - piece_bytes(job);
 
         for (unsigned i = 0; i < BTRFS_PIECES; i++)
                 pieces->offsets[i] = job->region.offset + u64_align_down(span / (BTRFS_PIECES - 1) * i,
                                                                          job->volume->facts.block_bytes);
 }
 
-void btrfs_pieces_ask(const BtrfsPieces *pieces, int fd)
+void btrfs_pieces_ask(const BtrfsPieces *pieces, const EngineJob *job, int fd)
 {
+        const uint64_t n_bytes = piece_bytes(job);
+
         for (unsigned i = 0; i < BTRFS_PIECES; i++) {
-                (void)posix_fadvise(fd, (off_t)pieces->offsets[i], PIECE_BYTES, POSIX_FADV_DONTNEED);
-                page_cache_refill(fd, pieces->offsets[i], PIECE_BYTES);
+                (void)posix_fadvise(fd, (off_t)pieces->offsets[i], (off_t)n_bytes, POSIX_FADV_DONTNEED);
+                page_cache_refill(fd, pieces->offsets[i], n_bytes);
         }
 }
 
 /* Memory for people's data, kept out of core dumps. NULL: there is none. */
 static void *room_new(void)
 {
-        void *room = mmap(NULL, PIECE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        void *room = mmap(NULL, PIECE_BYTES_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
         if (room == MAP_FAILED)
                 return NULL;
-        (void)madvise(room, PIECE_BYTES, MADV_DONTDUMP);
+        (void)madvise(room, PIECE_BYTES_MAX, MADV_DONTDUMP);
         return room;
 }
 
 int btrfs_pieces_read(BtrfsPieces *pieces, const EngineJob *job, int fd, const CacheNote *cached,
                       uint64_t kept)
 {
+        const uint64_t n_bytes = piece_bytes(job);
+        EngineJob through = *job;
         void *room = room_new();
         int r = 0;
 
         if (!room)
                 return -ENOMEM;
         for (unsigned i = 0; i < BTRFS_PIECES && r == 0; i++) {
-                const ssize_t n = pread(fd, room, PIECE_BYTES, (off_t)pieces->offsets[i]);
+                const ssize_t n = pread(fd, room, n_bytes, (off_t)pieces->offsets[i]);
 
                 if (n < 0)
                         r = -errno;
                 else
                         pieces->checksums[i] = checksum_of(room, (size_t)n) + (uint64_t)n;
         }
-        (void)munmap(room, PIECE_BYTES);
+        (void)munmap(room, PIECE_BYTES_MAX);
+        through.target_fd = fd;
         for (unsigned i = 0; i < BTRFS_PIECES; i++)
                 if (pieces->offsets[i] >= kept)
-                        cache_note_leave(job, cached, pieces->offsets[i], PIECE_BYTES);
+                        cache_note_leave(&through, cached, pieces->offsets[i], n_bytes);
         return r;
 }

@@ -17,7 +17,7 @@ typedef struct BtrfsPieces {
 void btrfs_pieces_choose(const EngineJob *job, BtrfsPieces *pieces);
 
 /* Asks for all of them from the disk, in place of what the page cache holds. */
-void btrfs_pieces_ask(const BtrfsPieces *pieces, int fd);
+void btrfs_pieces_ask(const BtrfsPieces *pieces, const EngineJob *job, int fd);
 
 /* Reads what was asked for, and takes their checksums. Afterwards the page cache is what it was (cached); what lies in front of kept stays there, too.
  * Returns 0 or -errno. */

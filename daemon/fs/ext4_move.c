@@ -267,8 +267,8 @@ static Stretch best_stretch(const EngineJob *job, const Slice *slice)
 }
 
 /* Moves all of the slice or, but for a part of which an old kernel does not tell, nothing: half of it in a new place would leave the file in
- * more pieces than it had. What cannot be taken back, because the kernel refuses that as well, has at least won more than the pieces that it
- * leaves behind: that is moved first. Returns 0 or -errno. */
+ * more pieces than it had. Where the kernel refuses to take it back as well, it is well that the stretch from which there is most to win has moved:
+ * that is the first to go, and the last to come back. Returns 0 or -errno. */
 static int slice_move_whole(EngineJob *job, const Slice *slice)
 {
         const Stretch first = best_stretch(job, slice);
@@ -281,8 +281,8 @@ static int slice_move_whole(EngineJob *job, const Slice *slice)
         if (r < 0 && PROTECTED_BY(WHOLE_SLICES)) {
                 const Slice begun = {.offset = first.offset, .n_bytes = first_end - first.offset};
 
-                (void)slice_take_back(job, slice, first.offset, end);
-                (void)slice_take_back(job, &begun, UINT64_MAX, first_end);
+                if (slice_take_back(job, slice, first.offset, end) == 0)
+                        (void)slice_take_back(job, &begun, UINT64_MAX, first_end);
         }
         return r;
 }

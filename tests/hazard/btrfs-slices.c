@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* FILE_SYSTEMS: btrfs */
-/* MUTANTS: CLONED_MEANWHILE:btrfs NOT_CACHED:btrfs WHOLE_SLICES:btrfs */
+/* MUTANTS: CLONED_MEANWHILE:btrfs NOT_CACHED:btrfs WHOLE_SLICES:btrfs SETTLED:btrfs */
 
 /* A region that is handed to the kernel slice by slice.
  *
@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -143,6 +144,57 @@ static unsigned n_unmoved(const Subject *subject, const ExtentMap *before)
         return n;
 }
 
+/* In the middle of it somebody cancels: what was begun ends before it is looked at and counted, and of the file nothing is cached. touched: its stamps
+ * are others by then, so that it is looked at in another way. */
+static void cancelled_after(Arena *arena, unsigned n_slices, bool touched, bool can_count)
+{
+        Subject *subject = subject_new(arena, "file", N_PIECES, PIECE_BYTES, 0);
+        _cleanup_(extent_map_done) ExtentMap before = {0};
+        _cleanup_close_ int fd = open(subject->path, O_RDONLY | O_NOATIME | O_CLOEXEC);
+        const RelocationResult *result;
+        atomic_bool cancel = false;
+        uint64_t wait_usec, moved;
+        Cache cache;
+        Move move;
+
+        must(fd >= 0 && extent_map_read(fd, 0, subject->bytes, true, EXTENT_MAP_MAX, &before) == 0);
+        fd = fd_close(fd);
+        pause_usec(arena->volume.guard_nsec / NSEC_PER_USEC);
+        drop(subject);
+        arena->options.cancel = &cancel;
+        move_begin(arena, subject, &move);
+        must(move_until(&move, "commit"));
+        for (unsigned i = 0; i < n_slices; i++)
+                (void)relocation_step(move.relocation, &wait_usec);
+        must(!touched || utimensat(AT_FDCWD, subject->path, NULL, 0) == 0);
+        atomic_store(&cancel, true);
+        (void)move_until(&move, NULL);
+        if (can_count) {
+                cache = cache_read(subject);
+                if (cache.dirty > 0 || cache.written_back > 0 || cache.cached > FEW_PAGES)
+                        hazard_lost(
+                                arena,
+                                "cancelled after %u slices: %llu pages are dirty, %llu under way, of %llu",
+                                n_slices, (unsigned long long)cache.dirty,
+                                (unsigned long long)cache.written_back, (unsigned long long)cache.cached);
+        }
+        moved = (before.n_extents - n_unmoved(subject, &before)) * PIECE_BYTES;
+        result = relocation_result(move.relocation);
+        if (result->outcome != OUTCOME_CANCELLED || moved == 0 || result->bytes_moved != moved ||
+            result->runs_after != subject_runs(subject))
+                hazard_wrong(arena,
+                             "cancelled after %u slices: %s, %llu bytes and %llu runs, and they are %llu "
+                             "and %llu",
+                             n_slices, outcome_name(result->outcome),
+                             (unsigned long long)result->bytes_moved, (unsigned long long)result->runs_after,
+                             (unsigned long long)moved, (unsigned long long)subject_runs(subject));
+        move_end(&move);
+        arena->options.cancel = NULL;
+        if (!touched)
+                (void)subject_check(arena, subject, "cancelled");
+        subject_free(subject);
+}
+
 static void on_signal(int number)
 {
         (void)number;
@@ -203,6 +255,9 @@ static void scenario(Arena *arena)
                 hazard_skip(arena, "this kernel has no cachestat");
         cloned_after(arena, 0, can_count);
         cloned_after(arena, 2, can_count);
+        cancelled_after(arena, 1, false, can_count);
+        cancelled_after(arena, 5, false, can_count);
+        cancelled_after(arena, 5, true, can_count);
         stopped_by_signals(arena);
 }
 

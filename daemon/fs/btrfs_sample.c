@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
+#include "base/clock.h"
+#include "base/number.h"
+#include "base/protection.h"
+#include "facts/btrfs_extents.h"
+#include "facts/swap_signature.h"
+#include "fs/btrfs_sample.h"
+#include "fs/btrfs_slice.h"
+#include "fs/lease.h"
+#include "fs/target.h"
+
+/* Changes that old are committed, and seen by whoever looks into the tree of extents: twice the interval of 30 s at which btrfs commits. */
+#define SETTLED_NSEC (60 * NSEC_PER_SEC)
+
+int btrfs_check_swap(EngineJob *job)
+{
+        unsigned flags = 0;
+        bool swap = false;
+        int r;
+
+        if (ioctl(job->target_fd, FS_IOC_GETFLAGS, &flags) < 0)
+                return -errno;
+        if (!(flags & FS_NOCOW_FL))
+                return ENGINE_DONE;
+        r = swap_signature_read(job->target_fd, job->sampled.size_bytes, false, &swap);
+        if (r < 0)
+                return r;
+        (void)posix_fadvise(job->target_fd, 0, 0, POSIX_FADV_NORMAL);
+        return swap && PROTECTED_BY(SWAP_SIGNATURE) ? target_verdict(job, ENGINE_SKIP, SKIP_SWAPFILE)
+                                                    : ENGINE_DONE;
+}
+
+int btrfs_check_compression(EngineJob *job)
+{
+        const int r = btrfs_would_compress(job->target_fd);
+
+        if (r > 0 && PROTECTED_BY(COMPRESSION))
+                return target_verdict(job, ENGINE_SKIP, SKIP_COMPRESSED);
+        return r < 0 ? r : ENGINE_DONE;
+}
+
+static int64_t age_nsec(const FileFacts *facts)
+{
+        return (int64_t)clock_realtime_nsec() -
+               (facts->ctime.sec * (int64_t)NSEC_PER_SEC + facts->ctime.nsec);
+}
+
+int btrfs_layout_read(EngineJob *job, BtrfsLayout *ret)
+{
+        const bool is_young = age_nsec(&job->sampled) < (int64_t)SETTLED_NSEC;
+        BtrfsRegion region;
+        int r;
+
+        /* What is dirty gets its place first, which is not what it had when it was planned. */
+        r = btrfs_range_settle(job->target_fd, job->region.offset, job->region.length);
+        if (r < 0)
+                return r;
+        r = btrfs_region_read(job->target_fd, job->target, job->region.offset, job->region.length,
+                              job->region.length <= BTRFS_SLICE_BYTES, is_young, &region, &job->map);
+        if (r == -EAGAIN)
+                return target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
+        if (r == -EFBIG)
+                return target_verdict(job, ENGINE_NO_GAIN, SKIP_WOULD_GROW);
+        if (r < 0)
+                return r;
+        if (job->region.shared_bytes > 0) {
+                /* What was said to cost so much must not cost more, and all of it is looked at. */
+                extent_map_done(&job->map);
+                r = target_map_read(job, true, &job->map);
+                if (r < 0)
+                        return r;
+        }
+        if (region.compressed_bytes > 0 && PROTECTED_BY(COMPRESSION))
+                return target_verdict(job, ENGINE_SKIP, SKIP_COMPRESSED);
+        if (job->sampled.size_bytes != job->looked->size_bytes || !target_is_as_planned(job))
+                return target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
+        ret->has_parts = region.has_parts;
+        ret->has_held = region.held_bytes > 0;
+        if (job->volume->moves_singles)
+                region.freed_bytes += region.held_bytes;
+        if (region.moved_bytes > region.freed_bytes + job->region.shared_bytes &&
+            PROTECTED_BY(WHOLE_EXTENTS))
+                return target_verdict(job, ENGINE_NO_GAIN, SKIP_WOULD_GROW);
+        return ENGINE_DONE;
+}
+
+int btrfs_sample_facts(EngineJob *job)
+{
+        const bool has_lease = lease_take_read(job->target_fd) == 0;
+        bool was_kept = true;
+        int64_t age;
+        int r;
+
+        r = file_facts_read(job->target_fd, &job->sampled);
+        if (has_lease)
+                was_kept = lease_release(job->target_fd) == 0;
+        if (r < 0)
+                return r;
+        if (!has_lease && !job->policy->busy_files)
+                return target_verdict(job, ENGINE_BUSY, BUSY_OPEN);
+        age = age_nsec(&job->sampled);
+        job->was_quiet = has_lease && was_kept && age >= (int64_t)job->volume->guard_nsec;
+        job->clock_offset_nsec = clock_offset_nsec();
+        return 0;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the btrfs engine looks at before it begins a region. Private to it. All return ENGINE_DONE, a verdict or -errno. */
+
+#include <stdbool.h>
+
+#include "fs/engine.h"
+
+/* What moving a region is good for. */
+typedef struct BtrfsLayout {
+        bool has_parts; /* it is moved to its end, or what has moved gives no space back */
+        bool has_held;  /* the same of single extents: they have to move, too */
+} BtrfsLayout;
+
+/* Did nobody have it open for writing when it was sampled, and was the last change so long ago that the next one gets another stamp? Only
+ * then can stamps tell later whether content that differs is our doing. */
+int btrfs_sample_facts(EngineJob *job);
+
+/* Swap space need not be active to be looked for by its blocks: a suspended system lies in it. It is never copied on write. */
+int btrfs_check_swap(EngineJob *job);
+
+/* Only what is not compressed is moved (compressed extents have no length on the disk that a plan could use), so it must not be
+ * compressed on the way. */
+int btrfs_check_compression(EngineJob *job);
+
+/* The map of the region, and whether to move it takes more space than it gives back. */
+int btrfs_layout_read(EngineJob *job, BtrfsLayout *ret);
