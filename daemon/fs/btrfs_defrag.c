@@ -43,6 +43,7 @@ typedef struct State {
         uint64_t next;    /* where the last one of these ends and the next one begins */
         uint64_t written; /* of a batch: all in front of it is on the disk */
         uint64_t asked;   /* up to here the region was read, or will be */
+        uint64_t slice_bytes;
         CacheNote cached;
         BtrfsLayout layout;
         bool is_over;    /* there is no next one */
@@ -133,7 +134,8 @@ static void slice_ask(const EngineJob *job, const BtrfsSlice *slice, uint64_t as
 
 static int defrag_sample(EngineJob *job)
 {
-        State state = {.begun = job->region.offset, .next = job->region.offset};
+        State state = {
+                .begun = job->region.offset, .next = job->region.offset, .slice_bytes = BTRFS_SLICE_BYTES};
         BtrfsSlice slice;
         Reason why;
         int r;
@@ -166,7 +168,7 @@ static int defrag_sample(EngineJob *job)
         if (r != ENGINE_DONE)
                 return r;
         /* The others are looked at when it is their turn. */
-        if (btrfs_slice_next(&job->map, job->region.offset, &slice)) {
+        if (btrfs_slice_next(&job->map, job->region.offset, state.slice_bytes, &slice)) {
                 r = slice_is_shared(job, &slice);
                 if (r != 0)
                         return r < 0 ? r : target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
@@ -190,6 +192,7 @@ static int defrag_reserve(EngineJob *job)
         const uint32_t fewest = btrfs_fewest_runs(&job->map, job->volume->moves_singles);
         State state = state_get(job);
         uint64_t free_bytes;
+        bool in_pieces;
         int r;
 
         r = fs_volume_free_bytes(job->volume, job->root_fd, &free_bytes);
@@ -204,11 +207,17 @@ static int defrag_reserve(EngineJob *job)
                 return target_verdict(job, ENGINE_NO_GAIN, REASON_NONE);
         job->runs_after = fewest;
         r = btrfs_room_check(job, fewest);
-        if (r != ENGINE_DONE || state.layout.has_held)
+        if (r != ENGINE_DONE)
                 return r;
-        r = btrfs_room_in_pieces(job, &state.in_batches);
+        r = btrfs_room_in_pieces(job, &in_pieces);
+        if (r != ENGINE_DONE || !in_pieces)
+                return r;
+        if (!state.layout.has_held && btrfs_fewest_runs(&job->map, false) <= fewest)
+                state.in_batches = true;
+        else
+                state.slice_bytes = BTRFS_SLICE_MAX_BYTES;
         state_put(job, &state);
-        return r;
+        return ENGINE_DONE;
 }
 
 /* Hands a slice to the kernel; meanwhile the next one is on its way from the disk. */
@@ -237,7 +246,7 @@ static int slice_begin(EngineJob *job, State *state, const BtrfsSlice *slice)
         if (r < 0)
                 return verdict_of_move(job, r);
         job->bytes_moved += slice->written_bytes;
-        if (btrfs_slice_next(&job->map, slice->end, &next)) {
+        if (btrfs_slice_next(&job->map, slice->end, state->slice_bytes, &next)) {
                 slice_ask(job, &next, state->asked);
                 state->asked = u64_max(state->asked, next.end);
         }
@@ -346,7 +355,7 @@ static BtrfsSlice slice_at(const EngineJob *job, const State *state, uint64_t of
 {
         BtrfsSlice slice;
 
-        if (!btrfs_slice_next(&job->map, offset, &slice))
+        if (!btrfs_slice_next(&job->map, offset, state->slice_bytes, &slice))
                 slice = (BtrfsSlice){.offset = offset, .end = state->next};
         return slice;
 }
@@ -406,7 +415,7 @@ static int defrag_commit(EngineJob *job)
         bool is_more;
         int r;
 
-        is_more = !state.is_over && btrfs_slice_next(&job->map, state.next, &slice);
+        is_more = !state.is_over && btrfs_slice_next(&job->map, state.next, state.slice_bytes, &slice);
         r = (state.in_batches ? batch_step : slices_step)(job, &state, is_more ? &slice : NULL);
         is_more = is_more || state.begun < state.next;
         if (r == ENGINE_DONE && !is_more)

@@ -57,7 +57,7 @@ uint32_t btrfs_fewest_runs(const ExtentMap *map, bool singles)
                 const uint64_t end = extent->logical + extent->length;
                 const bool has_next = singles || (next && next->logical == end && !next->unwritten);
 
-                if (btrfs_slice_is_full(bytes, n_extents)) {
+                if (btrfs_slice_is_full(bytes, n_extents, BTRFS_SLICE_BYTES)) {
                         slice_at = extent[-1].logical + extent[-1].length;
                         bytes = n_extents = 0;
                 }

@@ -12,6 +12,5 @@
  * verdict or -errno. */
 int btrfs_room_check(EngineJob *job, uint32_t fewest);
 
-/* Would slices that are written one by one come to lie apart, though there may be room for several of them together, and can they be marked without
- * being written? Returns ENGINE_DONE or -errno. */
+/* Would slices that are written one by one come to lie apart, though there may be room for several of them together? Returns ENGINE_DONE or -errno. */
 int btrfs_room_in_pieces(const EngineJob *job, bool *ret);

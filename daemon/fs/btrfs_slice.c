@@ -6,10 +6,10 @@
 #include "base/number.h"
 #include "fs/btrfs_slice.h"
 
-bool btrfs_slice_is_full(uint64_t n_bytes, uint64_t n_extents)
+bool btrfs_slice_is_full(uint64_t n_bytes, uint64_t n_extents, uint64_t least_bytes)
 {
         return n_bytes >= BTRFS_SLICE_MAX_BYTES ||
-               (n_bytes >= BTRFS_SLICE_BYTES && n_extents >= BTRFS_SLICE_EXTENTS);
+               (n_bytes >= least_bytes && n_extents >= BTRFS_SLICE_EXTENTS);
 }
 
 void btrfs_slice_count(const ExtentMap *map, uint64_t offset, uint64_t end, BtrfsSlice *ret)
@@ -33,11 +33,11 @@ void btrfs_slice_count(const ExtentMap *map, uint64_t offset, uint64_t end, Btrf
         *ret = slice;
 }
 
-bool btrfs_slice_next(const ExtentMap *map, uint64_t offset, BtrfsSlice *ret)
+bool btrfs_slice_next(const ExtentMap *map, uint64_t offset, uint64_t least_bytes, BtrfsSlice *ret)
 {
         uint64_t bytes = 0, n_extents = 0, end = offset;
 
-        for (size_t i = 0; i < map->n_extents && !btrfs_slice_is_full(bytes, n_extents); i++) {
+        for (size_t i = 0; i < map->n_extents && !btrfs_slice_is_full(bytes, n_extents, least_bytes); i++) {
                 if (map->extents[i].logical < offset)
                         continue;
                 end = map->extents[i].logical + map->extents[i].length;

@@ -15,7 +15,7 @@
 #define BTRFS_SLICE_MAX_BYTES (8 * MIB)
 
 /* Where free space is in pieces, the kernel would put each slice into the first piece that is as long. So there slices are marked until there is so
- * much, which gets one place, and then written one after the other. */
+ * much, which gets one place, and then written one after the other; or, where they cannot be marked only, they have BTRFS_SLICE_MAX_BYTES. */
 #define BTRFS_BATCH_BYTES (32 * MIB)
 
 typedef struct BtrfsSlice {
@@ -25,14 +25,14 @@ typedef struct BtrfsSlice {
         uint64_t n_runs;
 } BtrfsSlice;
 
-/* Does one with so much in it end here? Pure. */
-bool btrfs_slice_is_full(uint64_t n_bytes, uint64_t n_extents);
+/* Does one of least_bytes or more end here, with so much in it? Pure. */
+bool btrfs_slice_is_full(uint64_t n_bytes, uint64_t n_extents, uint64_t least_bytes);
 
 /* What of a map lies from offset to end, which are the borders of extents. Pure. */
 void btrfs_slice_count(const ExtentMap *map, uint64_t offset, uint64_t end, BtrfsSlice *ret);
 
-/* The next slice of a map from this offset on: it ends with an extent. False at the end of the map. Pure. */
-bool btrfs_slice_next(const ExtentMap *map, uint64_t offset, BtrfsSlice *ret);
+/* The next slice of a map from this offset on, of least_bytes (BTRFS_SLICE_BYTES) or more: it ends with an extent. False at the end of the map. Pure. */
+bool btrfs_slice_next(const ExtentMap *map, uint64_t offset, uint64_t least_bytes, BtrfsSlice *ret);
 
 /* From where on does the end of a slice lie where it lay before, though the kernel was told to move all of it? singles: it moves extents that
  * have none next to them, too; else such a one at the end says nothing. slice->end: nowhere, as far as can be told. after: the map of the slice. Pure. */

@@ -96,7 +96,7 @@ static void what_was_left_is_known(void **state)
 }
 
 /* A region is gone through slice by slice: each begins where the one before ended, none is missed, and all but the last are so long. */
-static void slices_follow_each_other(uint64_t extent_bytes, uint64_t slice_bytes)
+static void slices_follow_each_other(uint64_t extent_bytes, uint64_t least_bytes, uint64_t slice_bytes)
 {
         enum { N = 400 };
         Extent extents[N];
@@ -108,7 +108,7 @@ static void slices_follow_each_other(uint64_t extent_bytes, uint64_t slice_bytes
                 extents[i] = (Extent){.logical = i * 2 * extent_bytes,
                                       .physical = (N - i) * 4 * extent_bytes,
                                       .length = extent_bytes};
-        for (; btrfs_slice_next(&map, at, &slice); at = slice.end) {
+        for (; btrfs_slice_next(&map, at, least_bytes, &slice); at = slice.end) {
                 assert_true(slice.offset == at && slice.end > at);
                 assert_int_equal(slice.n_runs, slice.written_bytes / extent_bytes);
                 written += slice.written_bytes;
@@ -120,11 +120,13 @@ static void slices_follow_each_other(uint64_t extent_bytes, uint64_t slice_bytes
 static void small_extents_and_large_ones(void **state)
 {
         (void)state;
-        slices_follow_each_other(64 * KIB, BTRFS_SLICE_BYTES);
-        slices_follow_each_other(BTRFS_SLICE_BYTES / BTRFS_SLICE_EXTENTS, BTRFS_SLICE_BYTES);
-        slices_follow_each_other(MIB, BTRFS_SLICE_MAX_BYTES);
+        slices_follow_each_other(64 * KIB, BTRFS_SLICE_BYTES, BTRFS_SLICE_BYTES);
+        slices_follow_each_other(64 * KIB, BTRFS_SLICE_MAX_BYTES, BTRFS_SLICE_MAX_BYTES);
+        slices_follow_each_other(BTRFS_SLICE_BYTES / BTRFS_SLICE_EXTENTS, BTRFS_SLICE_BYTES,
+                                 BTRFS_SLICE_BYTES);
+        slices_follow_each_other(MIB, BTRFS_SLICE_BYTES, BTRFS_SLICE_MAX_BYTES);
         /* Two of these would be the least that can be made one. */
-        slices_follow_each_other(BTRFS_SLICE_BYTES, BTRFS_SLICE_MAX_BYTES);
+        slices_follow_each_other(BTRFS_SLICE_BYTES, BTRFS_SLICE_BYTES, BTRFS_SLICE_MAX_BYTES);
 }
 
 int main(void)
