@@ -39,7 +39,7 @@ for delay in "${delays[@]}"; do
         if [[ $ENGINE == btrfs* ]]; then
                 clone_mount
         else
-                volume_remount volume
+                volume_recover volume
         fi
         # The breaker remembers, and somebody has looked at it.
         rm -f "$STATE_DIRECTORY"/stopped-*

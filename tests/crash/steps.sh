@@ -56,7 +56,7 @@ stopped()
                 file_is_same
                 clone_umount
         else
-                volume_remount volume || wrong "the volume cannot be mounted any more"
+                volume_recover volume || wrong "the volume cannot be mounted any more"
         fi
         file_is_same
         [[ " $* " == *" --kill "* ]] || outcome_after_stop
