@@ -87,6 +87,8 @@ static void make_fragments(int fd, size_t n_pieces, size_t piece_bytes, bool wri
                                (off_t)piece_bytes) == 0);
 }
 
+#define MAKE_TRIES 3
+
 /* btrfs cannot cut out, but gives new space to each direct write in the order in which they come. */
 static bool is_scattered_by_writing(int fd)
 {
@@ -96,12 +98,11 @@ static bool is_scattered_by_writing(int fd)
         return status.f_type == BTRFS_SUPER_MAGIC;
 }
 
-static Subject *subject_make(const Arena *arena, const char *name, const char *layout, size_t n_pieces,
-                             size_t piece_bytes, size_t size_bytes, uint32_t hint_bytes)
+static Subject *subject_try(const Arena *arena, const char *name, const char *layout, size_t n_pieces,
+                            size_t piece_bytes, size_t size_bytes, uint32_t hint_bytes)
 {
         Subject *subject = calloc(1, sizeof(*subject));
         _cleanup_close_ int direct_fd = -EBADF, cached_fd = -EBADF;
-        uint64_t n_runs;
         bool scatters;
 
         must(subject && piece_bytes % BLOCK_BYTES == 0);
@@ -145,14 +146,27 @@ static Subject *subject_make(const Arena *arena, const char *name, const char *l
         must(fsync(direct_fd) == 0);
         must(file_id_from_name(AT_FDCWD, subject->path, &subject->id) == 0);
         must(file_id_from_name(AT_FDCWD, arena->path, &subject->parent) == 0);
-        n_runs = subject_runs(subject);
-        if (!layout && n_runs < n_pieces) {
-                errno = 0;
+        return subject;
+}
+
+/* On btrfs two pieces may come to lie one behind the other where a piece of free space ends: then in another place once more. */
+static Subject *subject_make(const Arena *arena, const char *name, const char *layout, size_t n_pieces,
+                             size_t piece_bytes, size_t size_bytes, uint32_t hint_bytes)
+{
+        for (unsigned n = 1;; n++) {
+                Subject *subject =
+                        subject_try(arena, name, layout, n_pieces, piece_bytes, size_bytes, hint_bytes);
+                const uint64_t n_runs = subject_runs(subject);
+
+                if (layout || n_runs >= n_pieces)
+                        return subject;
                 hazard_note(arena, "%s lies in %llu runs, %zu were wanted", name, (unsigned long long)n_runs,
                             n_pieces);
-                hazard_die("a file could not be fragmented", __FILE__, __LINE__);
+                errno = 0;
+                if (n == MAKE_TRIES)
+                        hazard_die("a file could not be fragmented", __FILE__, __LINE__);
+                (void)subject_free(subject);
         }
-        return subject;
 }
 
 Subject *subject_new(const Arena *arena, const char *name, size_t n_pieces, size_t piece_bytes,

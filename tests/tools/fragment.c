@@ -26,10 +26,12 @@
 
 #include "tool.h"
 
-#define CHUNK_BYTES  (UINT64_C(1) << 20)
-#define FILL_BYTES   (UINT64_C(64) << 20)
+#define CHUNK_BYTES      (UINT64_C(1) << 20)
+#define FILL_BYTES       (UINT64_C(64) << 20)
+#define PUNCH_TRIES      20
+#define PUNCH_PAUSE_MSEC 100
 /* What direct I/O has to be a multiple of on btrfs. */
-#define DIRECT_BYTES 4096
+#define DIRECT_BYTES     4096
 
 typedef struct Part {
         char kind; /* d, h, u */
@@ -78,6 +80,20 @@ static uint64_t fill(int fd)
         return at;
 }
 
+/* On a volume that is full the kernel may have no block left for the log of it, until the last transaction is over (seen once on XFS). */
+static void punch(int fd, uint64_t offset, uint64_t length)
+{
+        for (unsigned n = 0;
+             fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length) < 0;
+             n++) {
+                if (errno != ENOSPC || n == PUNCH_TRIES)
+                        die("filler: punch");
+                if (syncfs(fd) < 0)
+                        die("syncfs");
+                (void)poll(NULL, 0, PUNCH_PAUSE_MSEC);
+        }
+}
+
 /* Gives at least n_bytes of it back, in pieces. */
 static void perforate(int fd, uint64_t filler_bytes, uint64_t n_bytes)
 {
@@ -87,9 +103,7 @@ static void perforate(int fd, uint64_t filler_bytes, uint64_t n_bytes)
                 if (at + 2 * arg_piece > filler_bytes)
                         die_plainly("the volume is too small: %llu bytes wanted in pieces, %llu made",
                                     (unsigned long long)n_bytes, (unsigned long long)freed);
-                if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)arg_piece) <
-                    0)
-                        die("filler: punch");
+                punch(fd, at, arg_piece);
         }
         if (syncfs(fd) < 0)
                 die("syncfs");
