@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # btrfs: where free space is in pieces, some as long as what is written at a time and shorter than the file, files do not come to lie in more
-# runs than btrfs filesystem defragment leaves, which writes each as a whole.
+# runs than btrfs filesystem defragment leaves, which writes each as a whole. So much is marked there before it is written: whoever is killed or
+# cancelled in the middle of it leaves files that are whole, and nothing of them in the page cache.
 # LIMIT: 60
 # ENGINES: btrfs
 
@@ -40,3 +41,23 @@ ours=$(runs "$MNT"/file*)
 echo "$ours runs; btrfs filesystem defragment leaves $theirs"
 ((ours <= theirs)) || fail "$ours runs, and $theirs would do"
 volume_check volume
+volume_forget volume
+
+need_command fincore
+aged ended
+MNT=$SCRATCH/ended
+volume_remount ended -o noatime
+remember ended "$MNT"
+for signal in KILL TERM; do
+        for delay in 0.06 0.08 0.1 0.15 0.2; do
+                volume_remount ended -o noatime
+                status=0
+                timeout --signal="$signal" "$delay" "$DEFRAGD" --once --config="$CONFIG" --no-budget "$MNT"/file* >"$OUT" 2>"$ERR" || status=$?
+                ((status == 124 || status == 137 || status == 0 || status == 75)) || fail "$signal after $delay s: status $status: $(cat "$ERR")"
+                cached=$(fincore --bytes --noheadings --output RES "$MNT"/file* | awk '{ n += $1 } END { print n }')
+                echo "$signal after $delay s: status $status, $(runs "$MNT"/file*) runs, $cached bytes cached"
+                [[ $signal == KILL ]] || ((cached <= 1 << 20)) || lost "$cached bytes are cached"
+                expect_same ended
+        done
+done
+volume_check ended
