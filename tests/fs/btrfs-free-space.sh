@@ -48,7 +48,7 @@ aged ended
 MNT=$SCRATCH/ended
 volume_remount ended -o noatime
 remember ended "$MNT"
-for signal in KILL TERM; do
+for signal in TERM KILL; do
         for delay in 0.06 0.08 0.1 0.15 0.2; do
                 volume_remount ended -o noatime
                 status=0
