@@ -212,7 +212,8 @@ static int defrag_reserve(EngineJob *job)
         r = btrfs_room_in_pieces(job, &in_pieces);
         if (r != ENGINE_DONE || !in_pieces)
                 return r;
-        if (!state.layout.has_held && btrfs_fewest_runs(&job->map, false) <= fewest)
+        if (!(state.layout.has_held && PROTECTED_BY(WHOLE_EXTENTS)) &&
+            btrfs_fewest_runs(&job->map, false) <= fewest)
                 state.in_batches = true;
         else
                 state.slice_bytes = BTRFS_SLICE_MAX_BYTES;

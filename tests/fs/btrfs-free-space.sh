@@ -16,7 +16,8 @@ aged()
         fragment --files=4 --size=32M --piece=64K "$SCRATCH/$1"
         RANDOM=1
         for ((i = 0; i < 80; i++)); do
-                head --bytes=$(((RANDOM % 12 + 1) * 512))K /dev/zero | tr '\0' x >"$SCRATCH/$1/fill$i"
+                n=$(((RANDOM % 12 + 1) * 512))
+                head --bytes="${n}K" /dev/zero | tr '\0' x >"$SCRATCH/$1/fill$i"
         done
         sync --file-system "$SCRATCH/$1"
         for ((i = 0; i < 80; i += 2)); do
