@@ -124,4 +124,5 @@ fi
 nothing_is_left
 files_are_same
 volume_is_whole
+missed_few $((n_kills + n_stops))
 echo "$n_kills kills, $n_stops shutdowns, 0 losses"

@@ -130,4 +130,5 @@ volume_is_whole
 for outcome in "${!N_OUTCOME[@]}"; do
         echo "$outcome: ${N_OUTCOME[$outcome]}"
 done
+missed_few "$n_runs"
 echo "$n_runs runs"
