@@ -79,7 +79,7 @@ static void one_after_the_other(Arena *arena)
                 (void)relocation_step(move.relocation, &wait_usec);
                 n_slices++;
                 cache = cache_read(subject);
-                if (cache.dirty + cache.written_back > SLICE_PAGES || cache.cached > 3 * SLICE_PAGES)
+                if (cache.dirty + cache.written_back > SLICE_PAGES || cache.cached > 4 * SLICE_PAGES)
                         hazard_lost(arena, "%llu pages are dirty and %llu under way after a slice, of %llu",
                                     (unsigned long long)cache.dirty, (unsigned long long)cache.written_back,
                                     (unsigned long long)cache.cached);
