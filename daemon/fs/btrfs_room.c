@@ -60,19 +60,19 @@ int btrfs_room_check(EngineJob *job, uint32_t fewest)
 /* All lengths there are where it cannot be told. Returns 0 or -errno. */
 static int lengths_read(const EngineJob *job, uint64_t *ret)
 {
-        FreeSpaceNote *note = job->volume->free_space;
+        FsVolumeNotes *notes = job->volume->notes;
         const uint64_t now = clock_monotonic_usec();
         int r;
 
-        if (note->at_usec == 0 || now - note->at_usec > SEEN_USEC) {
-                r = btrfs_space_lengths(job->root_fd, &note->lengths);
+        if (notes->space_usec == 0 || now - notes->space_usec > SEEN_USEC) {
+                r = btrfs_space_lengths(job->root_fd, &notes->space_lengths);
                 if (r == -ENOENT)
-                        note->lengths = UINT64_MAX;
+                        notes->space_lengths = UINT64_MAX;
                 else if (r < 0)
                         return r;
-                note->at_usec = now;
+                notes->space_usec = now;
         }
-        *ret = note->lengths;
+        *ret = notes->space_lengths;
         return 0;
 }
 

@@ -67,7 +67,8 @@ void cache_note_take(EngineJob *job, CacheNote *note)
                         note->cached[i / 64] |= UINT64_C(1) << (i % 64);
 }
 
-void cache_note_leave(const EngineJob *job, const CacheNote *note, uint64_t offset, uint64_t n_bytes)
+static void leave(const EngineJob *job, const CacheNote *note, uint64_t offset, uint64_t n_bytes,
+                  Aside *aside)
 {
         const uint64_t bytes = piece_bytes(&job->region), end = offset + n_bytes;
         uint64_t from = offset;
@@ -77,11 +78,25 @@ void cache_note_leave(const EngineJob *job, const CacheNote *note, uint64_t offs
                 if (was_cached(job, note, at)) {
                         from = to;
                 } else if (to == end || was_cached(job, note, to)) {
-                        (void)posix_fadvise(job->target_fd, (off_t)from, (off_t)(to - from),
-                                            POSIX_FADV_DONTNEED);
+                        if (aside)
+                                aside_drop(aside, job->target_fd, from, to - from);
+                        else
+                                (void)posix_fadvise(job->target_fd, (off_t)from, (off_t)(to - from),
+                                                    POSIX_FADV_DONTNEED);
                         from = to;
                 }
         }
+}
+
+void cache_note_leave(const EngineJob *job, const CacheNote *note, uint64_t offset, uint64_t n_bytes)
+{
+        leave(job, note, offset, n_bytes, NULL);
+}
+
+void cache_note_leave_aside(const EngineJob *job, const CacheNote *note, uint64_t offset, uint64_t n_bytes,
+                            Aside *aside)
+{
+        leave(job, note, offset, n_bytes, aside);
 }
 
 void cache_note_withdraw(const EngineJob *job, const CacheNote *note, uint64_t offset, uint64_t n_bytes)

@@ -40,6 +40,7 @@ typedef struct Slot {
 } Slot;
 
 struct Copier {
+        Aside *aside;
         CopyRing *ring; /* NULL: pread and pwrite */
         void *memory;
         bool refused; /* the ring has taken a request and not passed it on: it would come with the next one */
@@ -88,7 +89,7 @@ static int ring_make(Copier *copier)
 int copier_new(bool force_sync, Copier **ret)
 {
         Copier *copier = calloc(1, sizeof(*copier));
-        int r = 0;
+        int r;
 
         if (!copier)
                 return -ENOMEM;
@@ -99,7 +100,8 @@ int copier_new(bool force_sync, Copier **ret)
         }
         for (unsigned i = 0; i < N_SLOTS; i++)
                 copier->slots[i].buffer = (char *)copier->memory + (size_t)i * PIECE_BYTES;
-        if (!force_sync)
+        r = aside_new(force_sync, &copier->aside);
+        if (r == 0 && !force_sync)
                 r = ring_make(copier);
         if (r < 0) {
                 copier_free(copier);
@@ -112,6 +114,7 @@ int copier_new(bool force_sync, Copier **ret)
 Copier *copier_free(Copier *copier)
 {
         if (copier) {
+                aside_free(copier->aside);
                 copy_ring_free(copier->ring);
                 (void)munmap(copier->memory, (size_t)N_SLOTS * PIECE_BYTES);
                 free(copier->pieces);
@@ -123,6 +126,11 @@ Copier *copier_free(Copier *copier)
 bool copier_uses_uring(const Copier *copier)
 {
         return copier->ring;
+}
+
+Aside *copier_aside(const Copier *copier)
+{
+        return copier->aside;
 }
 
 uint64_t copier_bytes(const Copier *copier)
@@ -454,45 +462,4 @@ int copier_flush_wait(Copier *copier)
         if (copier->flush.result == -ECANCELED)
                 return fdatasync(copier->donor_fd) < 0 ? -errno : 0;
         return copier->flush.result < 0 ? copier->flush.result : 0;
-}
-
-/* --- a commit, beside all copies --- */
-
-void copier_sync_begin(Copier *copier, int fd)
-{
-        int r;
-
-        assert(!copier->flushing);
-        copier->flush = (CopyRequest){.kind = COPY_SYNC, .fd = fd};
-        if (ring_renew(copier) < 0 || !copier->ring)
-                return;
-        r = request_start(copier, &copier->flush);
-        if (r < 0)
-                ring_give_up(copier, r);
-        copier->flushing = r >= 0;
-}
-
-int copier_sync_wait(Copier *copier, int fd)
-{
-        int told = 0;
-
-        if (copier->flushing) {
-                CopyRequest *request;
-
-                told = copy_ring_wait(copier->ring, &request);
-                copier->flushing = false;
-                if (told < 0) {
-                        ring_give_up(copier, told);
-                        told = 0;
-                } else {
-                        told = request->result;
-                        if (told >= 0)
-                                return 0;
-                }
-        }
-        /* What a ring could not be asked for, did not tell of, or did not do. */
-        if (fsync(fd) < 0)
-                return -errno;
-        /* The ring had no thread for it; any other error may be told once. */
-        return told == -ECANCELED ? 0 : told;
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "facts/extent_map.h"
+#include "fs/aside.h"
 
 typedef struct Copier Copier;
 
@@ -56,9 +57,5 @@ int copier_sample_check(Copier *copier, int fd);
 /* Bytes written to the donor since copier_begin(). */
 uint64_t copier_bytes(const Copier *copier);
 
-/* Begins to commit what the file system has in memory of a file, as fsync(2) does, without waiting where there is a ring; and waits for it,
- * which is when it is done where there is none, or where it failed. Not in the middle of a copy; every one that was begun is waited for.
- * Not for a file whose own data are at stake: an error of these is told once, and may be told to a call of which nobody hears. The second
- * returns 0 or -errno. */
-void copier_sync_begin(Copier *copier, int fd);
-int copier_sync_wait(Copier *copier, int fd);
+/* What the kernel does beside all copies; lives as long as the copier. */
+Aside *copier_aside(const Copier *copier);

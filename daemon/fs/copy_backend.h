@@ -6,10 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum CopyKind { COPY_READ, COPY_WRITE, COPY_FLUSH, COPY_SYNC } CopyKind;
+typedef enum CopyKind { COPY_READ, COPY_WRITE, COPY_FLUSH } CopyKind;
 
-/* One request: the whole of a buffer slot's piece, read or written at one offset; or the file's data (fdatasync(2)) or all of it (fsync(2))
- * brought to stable storage, which needs no slot. */
+/* One request: the whole of a buffer slot's piece, read or written at one offset; or the file's data
+ * brought to stable storage (fdatasync(2)), which needs no slot. */
 typedef struct CopyRequest {
         CopyKind kind;
         int fd;

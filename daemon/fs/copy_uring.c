@@ -66,9 +66,6 @@ int copy_ring_submit(CopyRing *ring, CopyRequest *request)
         case COPY_FLUSH:
                 io_uring_prep_fsync(entry, request->fd, IORING_FSYNC_DATASYNC);
                 break;
-        case COPY_SYNC:
-                io_uring_prep_fsync(entry, request->fd, 0);
-                break;
         }
         io_uring_sqe_set_data(entry, request);
         do

@@ -9,9 +9,7 @@
 #include <unistd.h>
 
 #include "base/number.h"
-#include "base/protection.h"
 #include "facts/ext4.h"
-#include "fs/copy.h"
 #include "fs/ext4_extents.h"
 
 /* fs/ext4/ext4.h of the kernel; no header for programs has it. */
@@ -43,11 +41,6 @@ int ext4_extents_move(int target_fd, int donor_fd, uint64_t offset, uint64_t don
         return r;
 }
 
-void ext4_extents_write_begin(int fd, uint64_t offset, uint64_t n_bytes)
-{
-        (void)sync_file_range(fd, (off_t)offset, (off_t)n_bytes, SYNC_FILE_RANGE_WRITE);
-}
-
 int ext4_extents_write(int fd, uint64_t offset, uint64_t n_bytes)
 {
         return sync_file_range(fd, (off_t)offset, (off_t)n_bytes,
@@ -57,36 +50,12 @@ int ext4_extents_write(int fd, uint64_t offset, uint64_t n_bytes)
                        : 0;
 }
 
-/* The donor's inode becomes part of the running transaction, or of a later one, and fsync waits for that. Returns 0 or -errno. */
-static int join_transaction(int donor_fd)
-{
-        return futimens(donor_fd, NULL) < 0 ? -errno : 0;
-}
-
 int ext4_extents_commit(int donor_fd)
 {
-        int r = join_transaction(donor_fd);
-
-        if (r < 0)
-                return r;
+        /* The donor's inode becomes part of the running transaction, or of a later one, and fsync waits for that. */
+        if (futimens(donor_fd, NULL) < 0)
+                return -errno;
         return fsync(donor_fd) < 0 ? -errno : 0;
-}
-
-int ext4_extents_commit_begin(Copier *copier, int donor_fd)
-{
-        int r;
-
-        if (!PROTECTED_BY(DURABLE_MOVE))
-                return 0;
-        r = join_transaction(donor_fd);
-        if (r == 0)
-                copier_sync_begin(copier, donor_fd);
-        return r;
-}
-
-int ext4_extents_commit_wait(Copier *copier, int donor_fd)
-{
-        return PROTECTED_BY(DURABLE_MOVE) ? copier_sync_wait(copier, donor_fd) : 0;
 }
 
 Reason ext4_flags_refusal(uint32_t flags)

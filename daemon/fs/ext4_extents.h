@@ -11,17 +11,12 @@
 
 #include "decide/outcome.h"
 
-typedef struct Copier Copier;
-
 /* Exchanges [offset, offset + n_bytes) of the target with as much of the donor from donor_offset on. Both are open for reading and
  * writing, all numbers are multiples of a block, the two offsets the same within a page. Where the target has a hole nothing is
  * done; unwritten places stay so. *ret_moved is how much is certain: all of it on 0. With an error it
  * may be more: older kernels count what they did only when they did all of it. Returns 0; -EBUSY for a page that is pinned or dirty; -errno. */
 int ext4_extents_move(int target_fd, int donor_fd, uint64_t offset, uint64_t donor_offset, uint64_t n_bytes,
                       uint32_t block_bytes, uint64_t *ret_moved);
-
-/* Begins to write what is dirty of the range; whether that goes well is for the next call to say. */
-void ext4_extents_write_begin(int fd, uint64_t offset, uint64_t n_bytes);
 
 /* Writes what is dirty of the range and waits for it. Returns 0; the error of any write of the file since it was opened as fd, be it another's,
  * each of them once; -errno. */
@@ -33,10 +28,6 @@ int ext4_extents_write(int fd, uint64_t offset, uint64_t n_bytes);
  * the move, gives him the old one (measured on Linux 6.18, tests/crash/ext4-fdatasync.sh). So nobody may have the file open
  * from before the move until after this. Returns 0 or -errno. */
 int ext4_extents_commit(int donor_fd);
-
-/* The same in two parts. What was begun is waited for, and so is what could not be begun. */
-int ext4_extents_commit_begin(Copier *copier, int donor_fd);
-int ext4_extents_commit_wait(Copier *copier, int donor_fd);
 
 /* What the attributes of a file (FS_IOC_GETFLAGS) forbid, before the kernel is asked and complains in its log. Pure. */
 Reason ext4_flags_refusal(uint32_t flags);

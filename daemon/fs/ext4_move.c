@@ -20,7 +20,7 @@
 #include "base/log.h"
 #include "base/number.h"
 #include "base/protection.h"
-#include "facts/page_cache.h"
+#include "fs/copy.h"
 #include "fs/donor.h"
 #include "fs/driver.h"
 #include "fs/ext4_extents.h"
@@ -29,17 +29,24 @@
 #include "fs/lease.h"
 #include "fs/target.h"
 
-/* What the length of the slices is adapted to: half of what one call may take. */
-#define CALL_USEC (50 * UINT64_C(1000))
-/* The same for all of the time that the file is kept from others, the commit included, which may wait for the device. */
+/* A slice is moved by calls, after each of which it begins to be written. */
+#define CALL_BYTES     (4 * MIB)
+#define CALL_MIN_BYTES (256 * KIB)
+/* What their length is adapted to: half of what one call may take. */
+#define CALL_USEC      (50 * UINT64_C(1000))
+
+/* What the length of the slices is adapted to: all of the time that the file is kept from others, the commit included, which may wait
+ * for the device. */
 #define HOLD_USEC (500 * UINT64_C(1000))
 
-/* The first slice, the shortest and the longest; and the shortest because of commits, which take their time however little there is to
- * commit. Longer than 32 MiB gains nothing (64 MiB took the same time), and two of them are in the page cache at a time. */
-#define SLICE_FIRST_BYTES    (2 * MIB)
-#define SLICE_MIN_BYTES      (256 * KIB)
-#define SLICE_MAX_BYTES      (32 * MIB)
-#define SLICE_MIN_HELD_BYTES (4 * MIB)
+/* The first slice, the shortest, because commits take their time however little there is to commit, and the longest. Longer than 32 MiB
+ * gains nothing (64 MiB took the same time), and three of them are in the page cache at a time. */
+#define SLICE_FIRST_BYTES (2 * MIB)
+#define SLICE_MIN_BYTES   (4 * MIB)
+#define SLICE_MAX_BYTES   (32 * MIB)
+
+/* So long what was seen of the length of slices holds for other regions and files. */
+#define NOTE_USEC (30 * USEC_PER_SEC)
 
 /* A page that is pinned or under write-back may be free a moment later. */
 #define BUSY_TRIES 3
@@ -94,9 +101,20 @@ static int sample_quiet(EngineJob *job)
         return check_flags(job);
 }
 
+/* As long as the last one here may have been, if that was lately. */
+static uint64_t first_slice_bytes(const EngineJob *job)
+{
+        const FsVolumeNotes *notes = job->volume->notes;
+
+        return notes->slice_usec > 0 && clock_monotonic_usec() - notes->slice_usec <= NOTE_USEC
+                       ? notes->slice_bytes
+                       : SLICE_FIRST_BYTES;
+}
+
 static int move_sample(EngineJob *job)
 {
-        Progress progress = {.at = job->region.offset, .slice_bytes = SLICE_FIRST_BYTES};
+        Progress progress = {
+                .at = job->region.offset, .slice_bytes = first_slice_bytes(job), .call_bytes = CALL_BYTES};
         int r;
 
         r = lease_take_write(job->target_fd);
@@ -188,28 +206,98 @@ static int is_unmoved(const EngineJob *job, uint64_t offset, uint64_t physical)
         return r < 0 ? r : map.n_extents == 1 && map.extents[0].physical == physical;
 }
 
-/* However many calls it takes, there or back. *ret_end: how far it certainly came. Returns 0 or -errno. */
-static int stretch_move(EngineJob *job, const Stretch *stretch, bool back, uint64_t *ret_end)
+/* --- beside it --- */
+
+/* Asks for more of the next slice. */
+static void ask_ahead(const EngineJob *job, Progress *progress, uint64_t max_bytes)
 {
-        uint64_t done = 0;
+        if (progress->asked < progress->ahead)
+                progress->asked =
+                        ext4_slice_ask(job, progress->asked, progress->ahead - progress->asked, max_bytes);
+}
 
-        for (unsigned n_busy = 0; done < stretch->n_bytes;) {
-                const uint64_t at = stretch->offset + done;
+/* While this slice moves, and is on its way to the device, the next one is on its way from there. */
+static void ask_ahead_begin(const EngineJob *job, const Slice *slice, Progress *progress)
+{
+        Progress next = *progress;
+        Slice behind;
+        uint64_t end;
+
+        progress->ahead = 0;
+        if (!progress->reads_fast && PROTECTED_BY(ASK_FAST))
+                return;
+        next.at = slice->offset + slice->n_bytes;
+        /* It may be twice as long. */
+        next.slice_bytes = u64_min(next.slice_bytes * 2, SLICE_MAX_BYTES);
+        if (!slice_next(job, &next, &behind))
+                return;
+        end = behind.offset + behind.n_bytes;
+        behind.offset = u64_max(behind.offset, progress->asked);
+        if (behind.offset >= end || !ext4_slice_is_cold(job, behind.offset, end - behind.offset))
+                return;
+        progress->asked = behind.offset;
+        progress->ahead = end;
+        ask_ahead(job, progress, CALL_BYTES * 2);
+}
+
+/* What has moved begins to be written, and twice as much of the next slice, which may be that much longer, to be read. */
+static void moved_on(const EngineJob *job, Progress *progress, uint64_t offset, uint64_t n_bytes)
+{
+        aside_write(copier_aside(job->copier), job->target_fd, offset, n_bytes);
+        ask_ahead(job, progress, n_bytes * 2);
+}
+
+/* --- there and back --- */
+
+static void call_adapt(Progress *progress, uint64_t n_bytes, uint64_t usec)
+{
+        const uint64_t fits = n_bytes * CALL_USEC / u64_max(usec, 1);
+
+        progress->call_bytes =
+                u64_max(CALL_MIN_BYTES, u64_min(u64_min(fits, progress->call_bytes * 2), SLICE_MAX_BYTES));
+}
+
+/* What the next call moves of the rest of a stretch: it ends with a piece, hence with a page. A run that is longer goes in one call, if
+ * it fits: two runs would come of it if that call were the last one that goes well. */
+static uint64_t call_length(const EngineJob *job, const Progress *progress, const Stretch *rest)
+{
+        const uint64_t wanted = u64_max(CALL_BYTES, stretch_first_run_bytes(&job->map, rest));
+        const uint64_t n_bytes = u64_min(progress->call_bytes, wanted);
+
+        return u64_min(u64_align_up(rest->offset + n_bytes, PROGRESS_PIECE_BYTES) - rest->offset,
+                       rest->n_bytes);
+}
+
+/* However many calls it takes, there or back. *ret_end: how far it certainly came. Returns 0 or -errno. */
+static int stretch_move(EngineJob *job, Progress *progress, const Stretch *stretch, bool back,
+                        uint64_t *ret_end)
+{
+        const uint64_t end = stretch->offset + stretch->n_bytes;
+        unsigned n_busy = 0;
+        Stretch rest;
+
+        for (uint64_t at = stretch->offset; stretch_next(&job->map, at, end, &rest);) {
+                const uint64_t n_bytes = call_length(job, progress, &rest);
+                const uint64_t begun_usec = clock_monotonic_usec();
                 uint64_t moved;
-                int r = ext4_extents_move(job->target_fd, job->donor_fd, at, at - job->donor_shift,
-                                          stretch->n_bytes - done, job->volume->facts.block_bytes, &moved);
+                int r = ext4_extents_move(job->target_fd, job->donor_fd, at, at - job->donor_shift, n_bytes,
+                                          job->volume->facts.block_bytes, &moved);
 
-                done += moved;
-                *ret_end = at + moved;
+                at += moved;
+                *ret_end = at;
                 job->bytes_moved += moved;
-                if (r == 0)
+                if (r == 0) {
+                        call_adapt(progress, n_bytes, clock_monotonic_usec() - begun_usec);
+                        if (!back)
+                                moved_on(job, progress, rest.offset, n_bytes);
                         continue;
+                }
                 if (r != -EBUSY || ++n_busy == BUSY_TRIES)
                         return r;
                 /* A kernel that does not say how much it did must not be asked to do it again: that would undo it. */
-                if (moved == 0 && (done > 0 || is_unmoved(job, at, stretch->physical) != (back ? 0 : 1)))
+                if (moved == 0 && is_unmoved(job, at, rest.physical) != (back ? 0 : 1))
                         return r;
-                r = ext4_extents_write(job->target_fd, at, stretch->n_bytes - done);
+                r = ext4_extents_write(job->target_fd, at, end - at);
                 if (r < 0)
                         return r;
         }
@@ -217,7 +305,8 @@ static int stretch_move(EngineJob *job, const Stretch *stretch, bool back, uint6
 }
 
 /* All of it but the stretch that begins at except, as far as to *ret_end, which is the end of the slice on 0. Returns 0 or -errno. */
-static int slice_move(EngineJob *job, const Slice *slice, uint64_t except, bool back, uint64_t *ret_end)
+static int slice_move(EngineJob *job, Progress *progress, const Slice *slice, uint64_t except, bool back,
+                      uint64_t *ret_end)
 {
         const uint64_t end = slice->offset + slice->n_bytes;
         Stretch stretch;
@@ -227,12 +316,13 @@ static int slice_move(EngineJob *job, const Slice *slice, uint64_t except, bool 
         for (uint64_t at = slice->offset; r == 0 && stretch_next(&job->map, at, end, &stretch);
              at = stretch.offset + stretch.n_bytes)
                 if (stretch.offset != except)
-                        r = stretch_move(job, &stretch, back, ret_end);
+                        r = stretch_move(job, progress, &stretch, back, ret_end);
         return r;
 }
 
 /* What was moved of the slice goes back to where it was, which the donor has. Returns 0 or -errno. */
-static int slice_take_back(EngineJob *job, const Slice *slice, uint64_t except, uint64_t end)
+static int slice_take_back(EngineJob *job, Progress *progress, const Slice *slice, uint64_t except,
+                           uint64_t end)
 {
         const Slice moved = {.offset = slice->offset, .n_bytes = end - slice->offset};
         const uint64_t bytes_moved = job->bytes_moved;
@@ -241,7 +331,7 @@ static int slice_take_back(EngineJob *job, const Slice *slice, uint64_t except, 
 
         if (moved.n_bytes == 0)
                 return 0;
-        r = slice_move(job, &moved, except, true, &unused);
+        r = slice_move(job, progress, &moved, except, true, &unused);
         /* What came back has not moved. */
         job->bytes_moved = bytes_moved - u64_min(bytes_moved, job->bytes_moved - bytes_moved);
         return r;
@@ -269,20 +359,20 @@ static Stretch best_stretch(const EngineJob *job, const Slice *slice)
 /* Moves all of the slice or, but for a part of which an old kernel does not tell, nothing: half of it in a new place would leave the file in
  * more pieces than it had. Where the kernel refuses to take it back as well, it is well that the stretch from which there is most to win has moved:
  * that is the first to go, and the last to come back. Returns 0 or -errno. */
-static int slice_move_whole(EngineJob *job, const Slice *slice)
+static int slice_move_whole(EngineJob *job, Progress *progress, const Slice *slice)
 {
         const Stretch first = best_stretch(job, slice);
         uint64_t first_end = first.offset, end = slice->offset;
         int r;
 
-        r = stretch_move(job, &first, false, &first_end);
+        r = stretch_move(job, progress, &first, false, &first_end);
         if (r == 0)
-                r = slice_move(job, slice, first.offset, false, &end);
+                r = slice_move(job, progress, slice, first.offset, false, &end);
         if (r < 0 && PROTECTED_BY(WHOLE_SLICES)) {
                 const Slice begun = {.offset = first.offset, .n_bytes = first_end - first.offset};
 
-                if (slice_take_back(job, slice, first.offset, end) == 0)
-                        (void)slice_take_back(job, &begun, UINT64_MAX, first_end);
+                if (slice_take_back(job, progress, slice, first.offset, end) == 0)
+                        (void)slice_take_back(job, progress, &begun, UINT64_MAX, first_end);
         }
         return r;
 }
@@ -290,7 +380,7 @@ static int slice_move_whole(EngineJob *job, const Slice *slice)
 /* Writes the slice to where it lies now. The commit would do that as well, and pass over an error: it is not the donor's, and the journal
  * goes on without the data (unless mounted with data_err=abort). What cannot be written is whole in the page cache still, and
  * in its old place, which the donor has: it goes back there. Returns 0 or the error. */
-static int slice_write(EngineJob *job, const Slice *slice, int moved)
+static int slice_write(EngineJob *job, Progress *progress, const Slice *slice, int moved)
 {
         int r;
 
@@ -298,7 +388,7 @@ static int slice_write(EngineJob *job, const Slice *slice, int moved)
                 return 0;
         r = ext4_extents_write(job->target_fd, slice->offset, slice->n_bytes);
         if (r < 0 && moved == 0 &&
-            slice_take_back(job, slice, UINT64_MAX, slice->offset + slice->n_bytes) == 0)
+            slice_take_back(job, progress, slice, UINT64_MAX, slice->offset + slice->n_bytes) == 0)
                 (void)ext4_extents_write(job->target_fd, slice->offset, slice->n_bytes);
         return r;
 }
@@ -308,33 +398,9 @@ static int slice_write(EngineJob *job, const Slice *slice, int moved)
  * out of the page cache tells nothing of it. */
 static bool is_read_fast(const EngineJob *job, const Slice *slice, uint64_t usec)
 {
-        const uint64_t end = slice->offset + slice->n_bytes;
-        uint64_t n_bytes = 0;
-        Stretch stretch;
+        const uint64_t n_bytes = stretches_bytes(&job->map, slice->offset, slice->offset + slice->n_bytes);
 
-        for (uint64_t at = slice->offset; stretch_next(&job->map, at, end, &stretch);
-             at = stretch.offset + stretch.n_bytes)
-                n_bytes += stretch.n_bytes;
         return job->cached_bytes == 0 && usec * (SLICE_MAX_BYTES / KIB) <= HOLD_USEC * (n_bytes / KIB);
-}
-
-/* While this slice is on its way to the device, a half of the next one (or, the second time, the rest) is on its way from there. */
-static void slice_ask_behind(const EngineJob *job, const Slice *slice, Progress *progress, bool half)
-{
-        Progress next = *progress;
-        Slice behind;
-        uint64_t end;
-
-        if (!progress->reads_fast && PROTECTED_BY(ASK_FAST))
-                return;
-        next.at = slice->offset + slice->n_bytes;
-        if (!slice_next(job, &next, &behind))
-                return;
-        end = behind.offset + behind.n_bytes;
-        if (half)
-                end = u64_align_down(end - behind.n_bytes / 2, PROGRESS_PIECE_BYTES);
-        if (end > behind.offset)
-                progress->asked = ext4_slice_ask(job, behind.offset, end - behind.offset, progress->asked);
 }
 
 /* Why did the kernel refuse? Often it is the first thing that it noticed of a change. */
@@ -348,16 +414,12 @@ static int move_refused(EngineJob *job, int error)
         return r != ENGINE_DONE ? r : target_verdict_of_error(job, error);
 }
 
-static uint64_t slice_adapt(uint64_t slice_bytes, uint64_t n_bytes, uint64_t call_usec, uint64_t hold_usec)
+static uint64_t slice_adapt(uint64_t slice_bytes, uint64_t n_bytes, uint64_t hold_usec)
 {
-        uint64_t fits = n_bytes * CALL_USEC / u64_max(call_usec, 1);
-
         if (hold_usec > HOLD_USEC)
-                fits = u64_min(fits, u64_max(n_bytes / 2, SLICE_MIN_HELD_BYTES));
+                return u64_max(n_bytes / 2, SLICE_MIN_BYTES);
         /* What was shorter than a slice may be says nothing of longer ones. */
-        if (fits > slice_bytes && n_bytes < slice_bytes / 2)
-                return slice_bytes;
-        return u64_max(SLICE_MIN_BYTES, u64_min(u64_min(fits, slice_bytes * 2), SLICE_MAX_BYTES));
+        return n_bytes < slice_bytes / 2 ? slice_bytes : u64_min(slice_bytes * 2, SLICE_MAX_BYTES);
 }
 
 /* The caller holds the lease. Returns 0 with the slice on stable storage, a verdict, -errno. */
@@ -371,27 +433,26 @@ static int slice_commit(EngineJob *job, const Slice *slice, Progress *progress)
         if (r != ENGINE_DONE)
                 return r;
         begun_usec = clock_monotonic_usec();
-        moved = slice_move_whole(job, slice);
+        ask_ahead_begin(job, slice, progress);
+        moved = slice_move_whole(job, progress, slice);
         moved_usec = clock_monotonic_usec();
-        if (moved == 0) {
-                ext4_extents_write_begin(job->target_fd, slice->offset, slice->n_bytes);
-                slice_ask_behind(job, slice, progress, true);
-        }
+        if (moved == 0)
+                ask_ahead(job, progress, UINT64_MAX);
         /* Also what was moved before an error. */
-        written = slice_write(job, slice, moved);
-        durable = ext4_extents_commit_begin(job->copier, job->donor_fd);
-        if (moved == 0 && written == 0 && durable == 0)
-                slice_ask_behind(job, slice, progress, false);
-        if (durable == 0)
-                durable = ext4_extents_commit_wait(job->copier, job->donor_fd);
+        written = slice_write(job, progress, slice, moved);
+        durable = PROTECTED_BY(DURABLE_MOVE) ? ext4_extents_commit(job->donor_fd) : 0;
+        /* Nobody reads ahead when the lease has gone. */
+        aside_wait(copier_aside(job->copier));
         durable_usec = clock_monotonic_usec();
         log_debug("inode %llu: %llu bytes moved in %llu us, committed in %llu us",
                   (unsigned long long)job->target.inode, (unsigned long long)slice->n_bytes,
                   (unsigned long long)(moved_usec - begun_usec),
                   (unsigned long long)(durable_usec - moved_usec));
         progress->reads_fast = progress->reads_fast && durable_usec - begun_usec <= HOLD_USEC;
-        progress->slice_bytes = slice_adapt(progress->slice_bytes, slice->n_bytes, moved_usec - begun_usec,
-                                            durable_usec - begun_usec);
+        progress->slice_bytes =
+                slice_adapt(progress->slice_bytes, slice->n_bytes, durable_usec - begun_usec);
+        job->volume->notes->slice_bytes = progress->slice_bytes;
+        job->volume->notes->slice_usec = durable_usec;
         if (written < 0)
                 return written;
         if (durable < 0)
@@ -431,7 +492,8 @@ static int move_commit(EngineJob *job)
                 return ENGINE_DONE;
         r = slice_run(job, &slice, &progress);
         if (r == ENGINE_DONE && PROTECTED_BY(CACHE_REFILL))
-                cache_note_leave(job, &progress.cache, slice.offset, slice.n_bytes);
+                cache_note_leave_aside(job, &progress.cache, slice.offset, slice.n_bytes,
+                                       copier_aside(job->copier));
         /* What of a slice that was refused is in the page cache is dropped in the end. After an error that may be the only good copy. */
         if (r <= 0)
                 progress.at = slice.offset + slice.n_bytes;
@@ -444,6 +506,9 @@ static void move_close(EngineJob *job)
 {
         const Progress progress = progress_load(job);
 
+        /* A job that was never begun has none. */
+        if (job->copier)
+                aside_wait(copier_aside(job->copier));
         if (PROTECTED_BY(CACHE_REFILL))
                 cache_note_withdraw(job, &progress.cache, progress.at,
                                     progress.asked - u64_min(progress.asked, progress.at));

@@ -73,6 +73,31 @@ uint64_t stretch_runs(const ExtentMap *map, const Stretch *stretch)
         return n_runs;
 }
 
+uint64_t stretch_first_run_bytes(const ExtentMap *map, const Stretch *stretch)
+{
+        const uint64_t end = stretch->offset + stretch->n_bytes;
+        uint64_t to = stretch->offset;
+
+        for (size_t i = first_behind(map, stretch->offset); i < map->n_extents && to < end; i++) {
+                const Extent *extent = &map->extents[i];
+
+                if (extent->physical + (to - extent->logical) != stretch->physical + (to - stretch->offset))
+                        break;
+                to = extent->logical + extent->length;
+        }
+        return u64_min(to, end) - stretch->offset;
+}
+
+uint64_t stretches_bytes(const ExtentMap *map, uint64_t from, uint64_t end)
+{
+        uint64_t n_bytes = 0;
+        Stretch stretch;
+
+        for (uint64_t at = from; stretch_next(map, at, end, &stretch); at = stretch.offset + stretch.n_bytes)
+                n_bytes += stretch.n_bytes;
+        return n_bytes;
+}
+
 /* --- samples --- */
 
 void *progress_buffer_new(void)

@@ -24,7 +24,9 @@ typedef struct ProgressSample {
 typedef struct Progress {
         uint64_t at;          /* all in front of it is done */
         uint64_t asked;       /* as far as here it was asked for */
+        uint64_t ahead;       /* as far as here it is asked for while a slice moves; 0: nothing is */
         uint64_t slice_bytes; /* of the next one, at most */
+        uint64_t call_bytes;  /* of a slice that one call may move */
         uint64_t reads_fast;  /* to ask for a slice keeps nobody waiting for long */
         uint64_t n_samples;
         ProgressSample samples[PROGRESS_SAMPLES_MAX];
@@ -45,8 +47,12 @@ typedef struct Stretch {
 /* The first stretch at or behind from, cut at end. Returns false when there is none. */
 bool stretch_next(const ExtentMap *map, uint64_t from, uint64_t end, Stretch *ret);
 
-/* In how many runs a stretch lies. */
+/* In how many runs a stretch lies, and how long the first of them is. */
 uint64_t stretch_runs(const ExtentMap *map, const Stretch *stretch);
+uint64_t stretch_first_run_bytes(const ExtentMap *map, const Stretch *stretch);
+
+/* How much is allocated. */
+uint64_t stretches_bytes(const ExtentMap *map, uint64_t from, uint64_t end);
 
 /* Reads samples from the device and notes their checksums. Returns 0 or -errno. */
 int progress_note_samples(const EngineJob *job, Progress *progress);

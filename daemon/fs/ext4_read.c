@@ -12,6 +12,7 @@
 #include "base/number.h"
 #include "base/protection.h"
 #include "facts/page_cache.h"
+#include "fs/copy.h"
 #include "fs/ext4_progress.h"
 #include "fs/ext4_read.h"
 #include "fs/lease.h"
@@ -19,6 +20,9 @@
 
 /* The largest folio that the page cache has for a file. */
 #define FOLIO_MAX_BYTES (2 * MIB)
+
+/* What is asked for between two looks whether somebody waits for the file. */
+#define ASK_BYTES (256 * KIB)
 
 /* Whoever opens the file while it is read gets it within the time of a piece, and may be gone a moment later. */
 #define READ_TRIES      20
@@ -129,20 +133,37 @@ static int fill(const EngineJob *job, Reading *reading)
         return 0;
 }
 
-uint64_t ext4_slice_ask(const EngineJob *job, uint64_t offset, uint64_t n_bytes, uint64_t asked)
+bool ext4_slice_is_cold(const EngineJob *job, uint64_t offset, uint64_t n_bytes)
 {
-        Reading reading = {.end = offset + n_bytes,
-                           .is_leased = true,
-                           .is_split = true,
-                           .asked = u64_max(asked, offset)};
         uint64_t cached;
 
-        if (reading.asked < reading.end &&
-            page_cache_resident(job->target_fd, reading.asked, reading.end - reading.asked, &cached) == 0 &&
-            cached > 0)
-                return asked;
-        (void)ask(job, &reading);
-        return reading.asked;
+        return page_cache_resident(job->target_fd, offset, n_bytes, &cached) < 0 || cached == 0;
+}
+
+uint64_t ext4_slice_ask(const EngineJob *job, uint64_t offset, uint64_t n_bytes, uint64_t max_bytes)
+{
+        const uint64_t end = offset + n_bytes;
+        uint64_t asked = offset;
+        Stretch stretch;
+
+        while (max_bytes > 0 && stretch_next(&job->map, asked, end, &stretch)) {
+                if (PROTECTED_BY(LEASE_YIELDED) && lease_is_wanted(job->target_fd))
+                        return asked;
+                stretch.n_bytes = u64_min(stretch.n_bytes, u64_min(max_bytes, ASK_BYTES));
+                aside_read_ahead(copier_aside(job->copier), job->target_fd, stretch.offset, stretch.n_bytes);
+                max_bytes -= stretch.n_bytes;
+                asked = stretch.offset + stretch.n_bytes;
+        }
+        return max_bytes > 0 ? end : asked;
+}
+
+/* Has what was asked for of a slice come into the page cache? Then the move waits for what may still be on its way. */
+static bool has_come(const EngineJob *job, uint64_t offset, uint64_t asked)
+{
+        uint64_t cached;
+
+        return page_cache_resident(job->target_fd, offset, asked - offset, &cached) == 0 &&
+               cached >= stretches_bytes(&job->map, offset, asked);
 }
 
 int ext4_slice_read(EngineJob *job, uint64_t offset, uint64_t n_bytes, uint64_t asked)
@@ -150,6 +171,10 @@ int ext4_slice_read(EngineJob *job, uint64_t offset, uint64_t n_bytes, uint64_t 
         Reading reading = {
                 .offset = offset, .end = offset + n_bytes, .asked = u64_max(asked, offset), .at = offset};
 
+        if (asked > offset && has_come(job, offset, u64_min(asked, reading.end)))
+                reading.at = asked;
+        if (reading.at >= reading.end)
+                return ENGINE_DONE;
         for (unsigned n = 0; n < READ_TRIES; n++) {
                 int r = PROTECTED_BY(READ_LEASE) ? lease_take_write(job->target_fd) : LEASE_OFF;
 

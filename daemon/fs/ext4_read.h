@@ -11,7 +11,10 @@
  * or -errno. */
 int ext4_slice_read(EngineJob *job, uint64_t offset, uint64_t n_bytes, uint64_t asked);
 
-/* Asks for it without waiting, under the lease that the caller holds, while what lies in front of it may be on its way to the device. What
- * lies in front of asked was asked for before. Nothing is asked for where some of the rest is in the page cache: that may have to be
- * dropped first, which is for ext4_slice_read(). Returns how far it came: not to the end when somebody waits for the file. */
-uint64_t ext4_slice_ask(const EngineJob *job, uint64_t offset, uint64_t n_bytes, uint64_t asked);
+/* Is a slice to be asked for beside others? Not where some of it is in the page cache: that may have to be dropped first, which is for
+ * ext4_slice_read(). */
+bool ext4_slice_is_cold(const EngineJob *job, uint64_t offset, uint64_t n_bytes);
+
+/* Asks for what is allocated of [offset, offset + n_bytes), and for no more than max_bytes of it, without waiting, under the lease that the caller
+ * holds. Returns how far it has asked: not to the end when somebody waits for the file. */
+uint64_t ext4_slice_ask(const EngineJob *job, uint64_t offset, uint64_t n_bytes, uint64_t max_bytes);

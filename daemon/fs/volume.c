@@ -97,8 +97,8 @@ int fs_volume_init(FsVolume *ret, const char *mount_path, dev_t device)
         if (r < 0)
                 return r;
         volume.mount_path = strdup(mount_path);
-        volume.free_space = calloc(1, sizeof(*volume.free_space));
-        if (!volume.mount_path || !volume.free_space)
+        volume.notes = calloc(1, sizeof(*volume.notes));
+        if (!volume.mount_path || !volume.notes)
                 return -ENOMEM;
         uuid_format(volume.facts.uuid, volume.uuid);
         *ret = TAKE(volume, (FsVolume){0});
@@ -113,7 +113,7 @@ void fs_volume_done(FsVolume *volume)
         }
         free(volume->mounts);
         free(volume->devices);
-        free(volume->free_space);
+        free(volume->notes);
         free(volume->mount_path);
         *volume = (FsVolume){0};
 }

@@ -26,11 +26,13 @@ typedef struct FsMount {
 
 #define FS_VOLUME_DEVICES_MAX 64
 
-/* What an engine saw of free space the last time. */
-typedef struct FreeSpaceNote {
-        uint64_t at_usec; /* 0: never */
-        uint64_t lengths; /* btrfs_space_lengths() */
-} FreeSpaceNote;
+/* What engines saw of a volume the last time. */
+typedef struct FsVolumeNotes {
+        uint64_t space_usec;    /* when, CLOCK_MONOTONIC; 0: never */
+        uint64_t space_lengths; /* btrfs_space_lengths() */
+        uint64_t slice_usec;    /* the same */
+        uint64_t slice_bytes;   /* ext4: as much as may be moved at once */
+} FsVolumeNotes;
 
 typedef struct FsVolume {
         char *mount_path; /* that it is reached by; owned */
@@ -42,12 +44,12 @@ typedef struct FsVolume {
         char uuid[37]; /* text form */
         FsFacts facts;
         DiskFacts disk;
-        FreeSpaceNote *free_space; /* owned; of whoever has the volume locked */
-        const Engine *engine;      /* NULL until fs_volume_probe() */
-        uint64_t guard_nsec;       /* youngest change time that may be sampled; set by the probe */
-        bool has_distinct_stamps;  /* what the probe saw */
-        bool keeps_unwritten;      /* the same: what is preallocated is still so after a commit */
-        bool moves_singles;        /* the same, btrfs: also an extent is moved that has none next to it */
+        FsVolumeNotes *notes;     /* owned; of whoever has the volume locked */
+        const Engine *engine;     /* NULL until fs_volume_probe() */
+        uint64_t guard_nsec;      /* youngest change time that may be sampled; set by the probe */
+        bool has_distinct_stamps; /* what the probe saw */
+        bool keeps_unwritten;     /* the same: what is preallocated is still so after a commit */
+        bool moves_singles;       /* the same, btrfs: also an extent is moved that has none next to it */
 } FsVolume;
 
 /* Fills *ret from the mount at mount_path, which must be the root of a file system that we look after. Returns 0;

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # io_uring refuses a request, or to say what is done. The file that this meets fails; what is still in the ring then must not come with the
-# next file's requests: that one is moved. On ext4 only the commit goes through the ring, and is made without where that fails.
+# next file's requests: that one is moved. On ext4 only hints go through a ring, and are done by hand where that fails.
 # LIMIT: 120
 # WHOLE: 1200
 # ENGINES: exchange

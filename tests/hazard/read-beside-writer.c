@@ -18,6 +18,7 @@
 
 #include "base/cleanup.h"
 #include "facts/page_cache.h"
+#include "fs/copy.h"
 #include "lib-foreign.h"
 #include "lib-hazard.h"
 
@@ -28,8 +29,8 @@
 #define AUDIT_BYTES (3 * 128 * KIB)
 /* What the engine has to read of others than the file. */
 #define OTHER_BYTES (16 * KIB)
-/* The piece at which it has to be noticed that somebody waits, and some more. */
-#define SOME_BYTES  (4 * 64 * KIB)
+/* What is read, or asked for, until it has to be noticed that somebody waits. */
+#define SOME_BYTES  (256 * KIB + OTHER_BYTES)
 
 /* What this process has read, from the page cache and from disks, what was only asked for included. Returns false where the kernel does not
  * count. */
@@ -159,7 +160,20 @@ static uint64_t resident(const Subject *subject, uint64_t offset)
         return page_cache_resident(fd, offset, subject->bytes - offset, &bytes) < 0 ? 0 : bytes;
 }
 
-/* offset: nothing, or where the second slice begins, which is asked for while the first one is written. */
+/* The first slice is as long as the first one of a volume. */
+static void forget_slices(const Arena *arena)
+{
+        arena->volume.notes->slice_usec = 0;
+}
+
+/* Without a ring what is done beside a move is done by this process, which can be traced. */
+static void by_hand(Arena *arena)
+{
+        arena->copier = copier_free(arena->copier);
+        must(copier_new(true, &arena->copier) == 0);
+}
+
+/* offset: nothing, or where the second slice begins, which is asked for while the first one moves. */
 static void opened_in_the_middle(Arena *arena, uint64_t offset, bool stays)
 {
         Subject *subject = subject_new(arena, "file", N_PIECES, PIECE_BYTES, 0);
@@ -169,6 +183,7 @@ static void opened_in_the_middle(Arena *arena, uint64_t offset, bool stays)
         Move move;
 
         *meeting = (Meeting){.path = subject->path, .mover = getpid(), .offset = offset, .stays = stays};
+        forget_slices(arena);
         foreign_start(&stopper, stopper_run, meeting);
         foreign_start(&opener, met_run, meeting);
         pause_usec(arena->volume.guard_nsec / NSEC_PER_USEC);
@@ -207,6 +222,7 @@ static void asked_of_a_slow_disk(Arena *arena)
         Move move;
 
         *meeting = (Meeting){.mover = getpid(), .offset = SLICE_BYTES};
+        forget_slices(arena);
         foreign_start(&disk, slow_disk_run, meeting);
         pause_usec(arena->volume.guard_nsec / NSEC_PER_USEC);
         drop(subject);
@@ -262,6 +278,7 @@ static void scenario(Arena *arena)
         opened_before(arena);
         opened_in_the_middle(arena, 0, true);
         opened_in_the_middle(arena, 0, false);
+        by_hand(arena);
         opened_in_the_middle(arena, SLICE_BYTES, true);
         opened_in_the_middle(arena, SLICE_BYTES, false);
         asked_of_a_slow_disk(arena);
