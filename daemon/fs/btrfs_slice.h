@@ -10,7 +10,7 @@
 
 /* Two slices are under way at a time: one is written while the next one is read and marked. A slice ends with the extent that makes it at least so
  * long; extents may have 128 MiB. Few long ones are taken together. */
-#define BTRFS_SLICE_BYTES     (2 * MIB)
+#define BTRFS_SLICE_BYTES     MIB
 #define BTRFS_SLICE_EXTENTS   16
 #define BTRFS_SLICE_MAX_BYTES (8 * MIB)
 

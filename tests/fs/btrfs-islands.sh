@@ -17,15 +17,15 @@ used()
 }
 
 test_volume 1500M
-# Units of 256 KiB, from the last one to the first, so that none comes to lie in front of the one that follows it: 64 KiB in eight pieces; an extent of
-# 128 KiB, of which the third quarter is punched out then; and a hole.
+# Units of 256 KiB, from the last one to the first, so that none comes to lie in front of the one that follows it: a hole; 32 KiB in eight pieces; an
+# extent of 128 KiB, of which the third quarter is punched out then; and a hole. Of these 128 KiB every slice has some, whole.
 FILE=$MNT/file
 N_UNITS=160
 head --bytes=128K /dev/urandom >"$SCRATCH/piece"
 for ((i = N_UNITS - 1; i >= 0; i--)); do
         dd if="$SCRATCH/piece" of="$FILE" bs=128K count=1 oflag=seek_bytes,direct seek=$(((i * 256 + 64) * 1024)) conv=notrunc status=none
         for ((j = 7; j >= 0; j--)); do
-                dd if="$SCRATCH/piece" of="$FILE" bs=8K count=1 seek=$((i * 32 + j)) conv=notrunc oflag=direct status=none
+                dd if="$SCRATCH/piece" of="$FILE" bs=4K count=1 seek=$((i * 64 + 8 + j)) conv=notrunc oflag=direct status=none
         done
 done
 for ((i = 0; i < N_UNITS; i++)); do

@@ -26,13 +26,15 @@
 #include "lib-foreign.h"
 #include "lib-hazard.h"
 
-/* Sixteen slices. */
-#define N_PIECES    512
-#define PIECE_BYTES (64 * (size_t)KIB)
-#define N_SLICES    16
-#define SLICE_PAGES (N_PIECES * PIECE_BYTES / N_SLICES / 4096)
+/* 32 slices. */
+#define N_PIECES     512
+#define PIECE_BYTES  (64 * (size_t)KIB)
+#define N_SLICES     32
+#define SLICE_PAGES  (N_PIECES * PIECE_BYTES / N_SLICES / 4096)
+/* What is under way, and what the kernel reads ahead of it. */
+#define CACHED_PAGES (8 * MIB / 4096)
 /* Where the kernel does not let go of some at once. */
-#define FEW_PAGES   16
+#define FEW_PAGES    16
 
 /* While it is moved. */
 #define N_SIGNALS   40
@@ -79,7 +81,7 @@ static void one_after_the_other(Arena *arena)
                 (void)relocation_step(move.relocation, &wait_usec);
                 n_slices++;
                 cache = cache_read(subject);
-                if (cache.dirty + cache.written_back > SLICE_PAGES || cache.cached > 4 * SLICE_PAGES)
+                if (cache.dirty + cache.written_back > SLICE_PAGES || cache.cached > CACHED_PAGES)
                         hazard_lost(arena, "%llu pages are dirty and %llu under way after a slice, of %llu",
                                     (unsigned long long)cache.dirty, (unsigned long long)cache.written_back,
                                     (unsigned long long)cache.cached);
