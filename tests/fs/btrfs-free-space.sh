@@ -9,21 +9,11 @@
 . "$(dirname "$0")/../lib/scratch.sh"
 test_begin "$@"
 
-# aged NAME: with pieces of half a MiB to six MiB, and whatever lies together of them, the same each time.
 aged()
 {
         volume_make "$1" btrfs 1G
         fragment --files=4 --size=32M --piece=64K "$SCRATCH/$1"
-        RANDOM=1
-        for ((i = 0; i < 80; i++)); do
-                n=$(((RANDOM % 12 + 1) * 512))
-                head --bytes="${n}K" /dev/zero | tr '\0' x >"$SCRATCH/$1/fill$i"
-        done
-        sync --file-system "$SCRATCH/$1"
-        for ((i = 0; i < 80; i += 2)); do
-                rm "$SCRATCH/$1/fill$i"
-        done
-        sync --file-system "$SCRATCH/$1"
+        pieces_of_free_space "$SCRATCH/$1"
         volume_remount "$1"
 }
 

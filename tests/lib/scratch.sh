@@ -404,6 +404,23 @@ expect_same()
         lost "something is not as before"
 }
 
+# pieces_of_free_space DIRECTORY: of half a MiB to six MiB, and whatever lies together of them, the same each time.
+pieces_of_free_space()
+{
+        local i n
+
+        RANDOM=1
+        for ((i = 0; i < 80; i++)); do
+                n=$(((RANDOM % 12 + 1) * 512))
+                head --bytes="${n}K" /dev/zero | tr '\0' x >"$1/fill$i"
+        done
+        sync --file-system "$1"
+        for ((i = 0; i < 80; i += 2)); do
+                rm "$1/fill$i"
+        done
+        sync --file-system "$1"
+}
+
 runs()
 {
         extents --total "$@"
