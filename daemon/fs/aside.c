@@ -32,6 +32,7 @@ struct AsideRequest {
 };
 
 struct Aside {
+        bool wants_ring; /* from the first request on, and anew after it was given up */
         bool has_ring;
         struct io_uring ring;
         unsigned n_begun;  /* not over yet */
@@ -80,18 +81,45 @@ static void ring_make(Aside *aside)
                 aside->requests[i] = (AsideRequest){.next_free = aside->free};
                 aside->free = &aside->requests[i];
         }
-        aside->n_begun = aside->n_queued = 0;
+        aside->wants_ring = false;
         aside->has_ring = io_uring_queue_init(REQUESTS_MAX, &aside->ring, 0) == 0;
 }
 
-/* The ring does not answer: whatever is not known to be over is done once more, which harms nothing. */
+/* Waits for one of them. Returns false where the ring does not answer. */
+static bool ring_reap(Aside *aside)
+{
+        struct io_uring_cqe *entry;
+        AsideRequest *request;
+        int r;
+
+        do
+                r = io_uring_wait_cqe(&aside->ring, &entry);
+        while (r == -EINTR);
+        if (r < 0)
+                return false;
+        request = io_uring_cqe_get_data(entry);
+        /* The kernel may have had no thread for it. */
+        if (entry->res < 0)
+                request_do(request);
+        io_uring_cqe_seen(&aside->ring, entry);
+        *request = (AsideRequest){.next_free = aside->free};
+        aside->free = request;
+        aside->n_begun--;
+        return true;
+}
+
+/* What it has begun ends first, if it tells. Whatever is not known to be over then is done once more, which harms nothing. */
 static void ring_give_up(Aside *aside)
 {
+        while (aside->n_begun > aside->n_queued && ring_reap(aside))
+                ;
         io_uring_queue_exit(&aside->ring);
         for (unsigned i = 0; i < REQUESTS_MAX; i++)
                 if (aside->requests[i].is_begun)
                         request_do(&aside->requests[i]);
-        ring_make(aside);
+        aside->n_begun = aside->n_queued = 0;
+        aside->has_ring = false;
+        aside->wants_ring = true;
 }
 
 static void ring_submit(Aside *aside)
@@ -106,38 +134,13 @@ static void ring_submit(Aside *aside)
         }
 }
 
-/* Waits for one of them. */
-static void ring_reap(Aside *aside)
-{
-        struct io_uring_cqe *entry;
-        AsideRequest *request;
-        int r;
-
-        do
-                r = io_uring_wait_cqe(&aside->ring, &entry);
-        while (r == -EINTR);
-        if (r < 0) {
-                ring_give_up(aside);
-                return;
-        }
-        request = io_uring_cqe_get_data(entry);
-        /* The kernel may have had no thread for it. */
-        if (entry->res < 0)
-                request_do(request);
-        io_uring_cqe_seen(&aside->ring, entry);
-        *request = (AsideRequest){.next_free = aside->free};
-        aside->free = request;
-        aside->n_begun--;
-}
-
 int aside_new(bool by_hand, Aside **ret)
 {
         Aside *aside = calloc(1, sizeof(*aside));
 
         if (!aside)
                 return -ENOMEM;
-        if (!by_hand)
-                ring_make(aside);
+        aside->wants_ring = !by_hand;
         *ret = aside;
         return 0;
 }
@@ -159,10 +162,12 @@ static void request_queue(Aside *aside, AsideRequest wanted, bool followed)
         struct io_uring_sqe *entry;
         AsideRequest *request;
 
+        if (aside->wants_ring)
+                ring_make(aside);
         if (aside->has_ring && !aside->free) {
                 ring_submit(aside);
-                while (aside->has_ring && !aside->free)
-                        ring_reap(aside);
+                if (aside->has_ring && !ring_reap(aside))
+                        ring_give_up(aside);
         }
         if (!aside->has_ring) {
                 request_do(&wanted);
@@ -213,5 +218,6 @@ void aside_wait(Aside *aside)
 {
         ring_submit(aside);
         while (aside->n_begun > 0)
-                ring_reap(aside);
+                if (!ring_reap(aside))
+                        ring_give_up(aside);
 }

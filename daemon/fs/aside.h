@@ -16,12 +16,12 @@ typedef struct Aside Aside;
 int aside_new(bool by_hand, Aside **ret);
 Aside *aside_free(Aside *aside); /* waits */
 
-/* All return at once where there is a ring. The descriptor stays open until aside_wait() has returned: a request that waits for others looks up the
- * number when its turn comes. Lengths in bytes, of any number. */
+/* They return at once where there is a ring, but for more than 64 MiB of read-ahead, of which some is waited for. The descriptor stays open until
+ * aside_wait() has returned: the kernel may look up its number when a request's turn comes. Lengths in bytes, of any number. */
 void aside_read_ahead(Aside *aside, int fd, uint64_t offset, uint64_t n_bytes);
 void aside_drop(Aside *aside, int fd, uint64_t offset, uint64_t n_bytes);
 void aside_write(Aside *aside, int fd, uint64_t offset, uint64_t n_bytes);
 
 /* Returns when all of them are over: what was to be read or written is on its way then. To be called before the caller lets go of what they
- * need, a lease for example. */
+ * need, a lease for example. (Of a ring that does not even tell what is over anything may come later, once.) */
 void aside_wait(Aside *aside);

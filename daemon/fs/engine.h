@@ -38,7 +38,7 @@ typedef enum EngineVerdict {
 
 /* The freshness sample: opaque to everybody but the engine that took it. */
 typedef union EngineCookie {
-        uint64_t words[32];
+        uint64_t words[40];
 } EngineCookie;
 
 typedef struct EngineJob {
@@ -86,8 +86,8 @@ typedef struct Engine {
         int (*verify)(EngineJob *job);
         /* With ENGINE_MORE a part of the region is committed. */
         int (*commit)(EngineJob *job);
-        /* Before the audit: brings to an end what commit has left under way, which is none of it when it said ENGINE_DONE. Returns 0 or -errno.
-         * NULL: it leaves nothing. */
+        /* Before the audit: brings to an end what commit has left under way; of the file's data nothing when it said ENGINE_DONE. Returns 0 or
+         * -errno. NULL: it leaves nothing. */
         int (*settle)(EngineJob *job);
         /* The audit: does what was sampled of the region's content, read anew through fd (O_RDONLY | O_DIRECT), hold what it held before
          * the commit? Returns 0, COPY_WRONG or -errno. Asked only when job->was_quiet. NULL: there is nothing to compare. */

@@ -26,36 +26,23 @@
 #include "fs/ext4_extents.h"
 #include "fs/ext4_progress.h"
 #include "fs/ext4_read.h"
+#include "fs/ext4_slice.h"
 #include "fs/lease.h"
 #include "fs/target.h"
-
-/* A slice is moved by calls, after each of which it begins to be written. */
-#define CALL_BYTES     (4 * MIB)
-#define CALL_MIN_BYTES (256 * KIB)
-/* What their length is adapted to: half of what one call may take. */
-#define CALL_USEC      (50 * UINT64_C(1000))
 
 /* What the length of the slices is adapted to: all of the time that the file is kept from others, the commit included, which may wait
  * for the device. */
 #define HOLD_USEC (500 * UINT64_C(1000))
 
-/* The first slice, the shortest, because commits take their time however little there is to commit, and the longest. Longer than 32 MiB
- * gains nothing (64 MiB took the same time), and three of them are in the page cache at a time. */
+/* The first slice, and what they are not made shorter than because of commits, which take their time however little there is to commit; where it is the
+ * moves that take long they are. Longer than EXT4_SLICE_MAX_BYTES gains nothing (64 MiB took the same time), and three of them may be in the
+ * page cache at a time, besides what the kernel keeps of the donor until it is closed. */
 #define SLICE_FIRST_BYTES (2 * MIB)
-#define SLICE_MIN_BYTES   (4 * MIB)
-#define SLICE_MAX_BYTES   (32 * MIB)
+#define SLICE_HELD_BYTES  (4 * MIB)
+#define SLICE_MIN_BYTES   (256 * KIB)
 
 /* So long what was seen of the length of slices holds for other regions and files. */
 #define NOTE_USEC (30 * USEC_PER_SEC)
-
-/* A page that is pinned or under write-back may be free a moment later. */
-#define BUSY_TRIES 3
-
-/* A part of the region that begins and ends with something allocated. */
-typedef struct Slice {
-        uint64_t offset;
-        uint64_t n_bytes; /* holes included */
-} Slice;
 
 /* --- open, sample, reserve --- */
 
@@ -113,8 +100,9 @@ static uint64_t first_slice_bytes(const EngineJob *job)
 
 static int move_sample(EngineJob *job)
 {
-        Progress progress = {
-                .at = job->region.offset, .slice_bytes = first_slice_bytes(job), .call_bytes = CALL_BYTES};
+        Progress progress = {.at = job->region.offset,
+                             .slice_bytes = first_slice_bytes(job),
+                             .call_bytes = EXT4_CALL_BYTES};
         int r;
 
         r = lease_take_write(job->target_fd);
@@ -197,25 +185,6 @@ static bool slice_next(const EngineJob *job, const Progress *progress, Slice *re
         return true;
 }
 
-/* Does the first block still lie where it did? Returns 1, 0 or -errno. */
-static int is_unmoved(const EngineJob *job, uint64_t offset, uint64_t physical)
-{
-        _cleanup_(extent_map_done) ExtentMap map = {0};
-        int r = extent_map_read(job->target_fd, offset, job->volume->facts.block_bytes, false, 1, &map);
-
-        return r < 0 ? r : map.n_extents == 1 && map.extents[0].physical == physical;
-}
-
-/* --- beside it --- */
-
-/* Asks for more of the next slice. */
-static void ask_ahead(const EngineJob *job, Progress *progress, uint64_t max_bytes)
-{
-        if (progress->asked < progress->ahead)
-                progress->asked =
-                        ext4_slice_ask(job, progress->asked, progress->ahead - progress->asked, max_bytes);
-}
-
 /* While this slice moves, and is on its way to the device, the next one is on its way from there. */
 static void ask_ahead_begin(const EngineJob *job, const Slice *slice, Progress *progress)
 {
@@ -228,7 +197,7 @@ static void ask_ahead_begin(const EngineJob *job, const Slice *slice, Progress *
                 return;
         next.at = slice->offset + slice->n_bytes;
         /* It may be twice as long. */
-        next.slice_bytes = u64_min(next.slice_bytes * 2, SLICE_MAX_BYTES);
+        next.slice_bytes = u64_min(next.slice_bytes * 2, EXT4_SLICE_MAX_BYTES);
         if (!slice_next(job, &next, &behind))
                 return;
         end = behind.offset + behind.n_bytes;
@@ -237,160 +206,7 @@ static void ask_ahead_begin(const EngineJob *job, const Slice *slice, Progress *
                 return;
         progress->asked = behind.offset;
         progress->ahead = end;
-        ask_ahead(job, progress, CALL_BYTES * 2);
-}
-
-/* What has moved begins to be written, and twice as much of the next slice, which may be that much longer, to be read. */
-static void moved_on(const EngineJob *job, Progress *progress, uint64_t offset, uint64_t n_bytes)
-{
-        aside_write(copier_aside(job->copier), job->target_fd, offset, n_bytes);
-        ask_ahead(job, progress, n_bytes * 2);
-}
-
-/* --- there and back --- */
-
-static void call_adapt(Progress *progress, uint64_t n_bytes, uint64_t usec)
-{
-        const uint64_t fits = n_bytes * CALL_USEC / u64_max(usec, 1);
-
-        progress->call_bytes =
-                u64_max(CALL_MIN_BYTES, u64_min(u64_min(fits, progress->call_bytes * 2), SLICE_MAX_BYTES));
-}
-
-/* What the next call moves of the rest of a stretch: it ends with a piece, hence with a page. A run that is longer goes in one call, if
- * it fits: two runs would come of it if that call were the last one that goes well. */
-static uint64_t call_length(const EngineJob *job, const Progress *progress, const Stretch *rest)
-{
-        const uint64_t wanted = u64_max(CALL_BYTES, stretch_first_run_bytes(&job->map, rest));
-        const uint64_t n_bytes = u64_min(progress->call_bytes, wanted);
-
-        return u64_min(u64_align_up(rest->offset + n_bytes, PROGRESS_PIECE_BYTES) - rest->offset,
-                       rest->n_bytes);
-}
-
-/* However many calls it takes, there or back. *ret_end: how far it certainly came. Returns 0 or -errno. */
-static int stretch_move(EngineJob *job, Progress *progress, const Stretch *stretch, bool back,
-                        uint64_t *ret_end)
-{
-        const uint64_t end = stretch->offset + stretch->n_bytes;
-        unsigned n_busy = 0;
-        Stretch rest;
-
-        for (uint64_t at = stretch->offset; stretch_next(&job->map, at, end, &rest);) {
-                const uint64_t n_bytes = call_length(job, progress, &rest);
-                const uint64_t begun_usec = clock_monotonic_usec();
-                uint64_t moved;
-                int r = ext4_extents_move(job->target_fd, job->donor_fd, at, at - job->donor_shift, n_bytes,
-                                          job->volume->facts.block_bytes, &moved);
-
-                at += moved;
-                *ret_end = at;
-                job->bytes_moved += moved;
-                if (r == 0) {
-                        call_adapt(progress, n_bytes, clock_monotonic_usec() - begun_usec);
-                        if (!back)
-                                moved_on(job, progress, rest.offset, n_bytes);
-                        continue;
-                }
-                if (r != -EBUSY || ++n_busy == BUSY_TRIES)
-                        return r;
-                /* A kernel that does not say how much it did must not be asked to do it again: that would undo it. */
-                if (moved == 0 && is_unmoved(job, at, rest.physical) != (back ? 0 : 1))
-                        return r;
-                r = ext4_extents_write(job->target_fd, at, end - at);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-/* All of it but the stretch that begins at except, as far as to *ret_end, which is the end of the slice on 0. Returns 0 or -errno. */
-static int slice_move(EngineJob *job, Progress *progress, const Slice *slice, uint64_t except, bool back,
-                      uint64_t *ret_end)
-{
-        const uint64_t end = slice->offset + slice->n_bytes;
-        Stretch stretch;
-        int r = 0;
-
-        *ret_end = slice->offset;
-        for (uint64_t at = slice->offset; r == 0 && stretch_next(&job->map, at, end, &stretch);
-             at = stretch.offset + stretch.n_bytes)
-                if (stretch.offset != except)
-                        r = stretch_move(job, progress, &stretch, back, ret_end);
-        return r;
-}
-
-/* What was moved of the slice goes back to where it was, which the donor has. Returns 0 or -errno. */
-static int slice_take_back(EngineJob *job, Progress *progress, const Slice *slice, uint64_t except,
-                           uint64_t end)
-{
-        const Slice moved = {.offset = slice->offset, .n_bytes = end - slice->offset};
-        const uint64_t bytes_moved = job->bytes_moved;
-        uint64_t unused;
-        int r;
-
-        if (moved.n_bytes == 0)
-                return 0;
-        r = slice_move(job, progress, &moved, except, true, &unused);
-        /* What came back has not moved. */
-        job->bytes_moved = bytes_moved - u64_min(bytes_moved, job->bytes_moved - bytes_moved);
-        return r;
-}
-
-/* Of several stretches the one from which there is most to win. */
-static Stretch best_stretch(const EngineJob *job, const Slice *slice)
-{
-        const uint64_t end = slice->offset + slice->n_bytes;
-        Stretch stretch, best = {.offset = slice->offset};
-        uint64_t most = 0;
-
-        for (uint64_t at = slice->offset; stretch_next(&job->map, at, end, &stretch);
-             at = stretch.offset + stretch.n_bytes) {
-                const uint64_t n_runs = stretch_runs(&job->map, &stretch);
-
-                if (n_runs > most) {
-                        most = n_runs;
-                        best = stretch;
-                }
-        }
-        return best;
-}
-
-/* Moves all of the slice or, but for a part of which an old kernel does not tell, nothing: half of it in a new place would leave the file in
- * more pieces than it had. Where the kernel refuses to take it back as well, it is well that the stretch from which there is most to win has moved:
- * that is the first to go, and the last to come back. Returns 0 or -errno. */
-static int slice_move_whole(EngineJob *job, Progress *progress, const Slice *slice)
-{
-        const Stretch first = best_stretch(job, slice);
-        uint64_t first_end = first.offset, end = slice->offset;
-        int r;
-
-        r = stretch_move(job, progress, &first, false, &first_end);
-        if (r == 0)
-                r = slice_move(job, progress, slice, first.offset, false, &end);
-        if (r < 0 && PROTECTED_BY(WHOLE_SLICES)) {
-                const Slice begun = {.offset = first.offset, .n_bytes = first_end - first.offset};
-
-                if (slice_take_back(job, progress, slice, first.offset, end) == 0)
-                        (void)slice_take_back(job, progress, &begun, UINT64_MAX, first_end);
-        }
-        return r;
-}
-
-/* Writes the slice to where it lies now. The commit would do that as well, and pass over an error: it is not the donor's, and the journal
- * goes on without the data (unless mounted with data_err=abort). What cannot be written is whole in the page cache still, and
- * in its old place, which the donor has: it goes back there. Returns 0 or the error. */
-static int slice_write(EngineJob *job, Progress *progress, const Slice *slice, int moved)
-{
-        int r;
-
-        if (!PROTECTED_BY(WRITTEN))
-                return 0;
-        r = ext4_extents_write(job->target_fd, slice->offset, slice->n_bytes);
-        if (r < 0 && moved == 0 &&
-            slice_take_back(job, progress, slice, UINT64_MAX, slice->offset + slice->n_bytes) == 0)
-                (void)ext4_extents_write(job->target_fd, slice->offset, slice->n_bytes);
-        return r;
+        ext4_ask_ahead(job, progress, EXT4_CALL_BYTES * 2);
 }
 
 /* What is asked for is in front of the commit in the queue of the device, and the lease is held until that is done. So nothing is asked
@@ -400,7 +216,7 @@ static bool is_read_fast(const EngineJob *job, const Slice *slice, uint64_t usec
 {
         const uint64_t n_bytes = stretches_bytes(&job->map, slice->offset, slice->offset + slice->n_bytes);
 
-        return job->cached_bytes == 0 && usec * (SLICE_MAX_BYTES / KIB) <= HOLD_USEC * (n_bytes / KIB);
+        return job->cached_bytes == 0 && usec * (EXT4_SLICE_MAX_BYTES / KIB) <= HOLD_USEC * (n_bytes / KIB);
 }
 
 /* Why did the kernel refuse? Often it is the first thing that it noticed of a change. */
@@ -414,50 +230,64 @@ static int move_refused(EngineJob *job, int error)
         return r != ENGINE_DONE ? r : target_verdict_of_error(job, error);
 }
 
-static uint64_t slice_adapt(uint64_t slice_bytes, uint64_t n_bytes, uint64_t hold_usec)
+/* Of a slice that has moved, with n_bytes in it, in moved_usec of hold_usec. */
+static uint64_t slice_adapt(const Slice *slice, uint64_t slice_bytes, uint64_t n_bytes, uint64_t moved_usec,
+                            uint64_t hold_usec)
 {
+        const uint64_t least = moved_usec > HOLD_USEC / 2 ? SLICE_MIN_BYTES : SLICE_HELD_BYTES;
+
         if (hold_usec > HOLD_USEC)
-                return u64_max(n_bytes / 2, SLICE_MIN_BYTES);
+                return u64_min(slice_bytes, u64_max(slice->n_bytes / 2, least));
         /* What was shorter than a slice may be says nothing of longer ones. */
-        return n_bytes < slice_bytes / 2 ? slice_bytes : u64_min(slice_bytes * 2, SLICE_MAX_BYTES);
+        return n_bytes < slice_bytes / 2 ? slice_bytes : u64_min(slice_bytes * 2, EXT4_SLICE_MAX_BYTES);
+}
+
+/* What this slice tells of the next ones, here and in the next file. */
+static void slice_learn(const EngineJob *job, const Slice *slice, Progress *progress, uint64_t moved_usec,
+                        uint64_t hold_usec)
+{
+        const uint64_t n_bytes = stretches_bytes(&job->map, slice->offset, slice->offset + slice->n_bytes);
+        FsVolumeNotes *notes = job->volume->notes;
+
+        log_debug("inode %llu: %llu bytes moved in %llu us, committed in %llu us",
+                  (unsigned long long)job->target.inode, (unsigned long long)n_bytes,
+                  (unsigned long long)moved_usec, (unsigned long long)(hold_usec - moved_usec));
+        progress->reads_fast = progress->reads_fast && hold_usec <= HOLD_USEC;
+        progress->slice_bytes = slice_adapt(slice, progress->slice_bytes, n_bytes, moved_usec, hold_usec);
+        notes->slice_bytes = progress->slice_bytes;
+        notes->slice_usec = clock_monotonic_usec();
 }
 
 /* The caller holds the lease. Returns 0 with the slice on stable storage, a verdict, -errno. */
 static int slice_commit(EngineJob *job, const Slice *slice, Progress *progress)
 {
-        uint64_t begun_usec, moved_usec, durable_usec;
+        uint64_t begun_usec, moved_usec;
         int moved, written, durable, r;
 
         /* Somebody was here since the sample and may come again: he has precedence, and the plan is old. */
         r = target_check_unchanged(job);
         if (r != ENGINE_DONE)
                 return r;
+        progress->write_error = 0;
         begun_usec = clock_monotonic_usec();
         ask_ahead_begin(job, slice, progress);
-        moved = slice_move_whole(job, progress, slice);
+        moved = ext4_slice_move(job, progress, slice);
         moved_usec = clock_monotonic_usec();
-        if (moved == 0)
-                ask_ahead(job, progress, UINT64_MAX);
         /* Also what was moved before an error. */
-        written = slice_write(job, progress, slice, moved);
+        written = ext4_slice_write(job, progress, slice, moved);
         durable = PROTECTED_BY(DURABLE_MOVE) ? ext4_extents_commit(job->donor_fd) : 0;
         /* Nobody reads ahead when the lease has gone. */
         aside_wait(copier_aside(job->copier));
-        durable_usec = clock_monotonic_usec();
-        log_debug("inode %llu: %llu bytes moved in %llu us, committed in %llu us",
-                  (unsigned long long)job->target.inode, (unsigned long long)slice->n_bytes,
-                  (unsigned long long)(moved_usec - begun_usec),
-                  (unsigned long long)(durable_usec - moved_usec));
-        progress->reads_fast = progress->reads_fast && durable_usec - begun_usec <= HOLD_USEC;
-        progress->slice_bytes =
-                slice_adapt(progress->slice_bytes, slice->n_bytes, durable_usec - begun_usec);
-        job->volume->notes->slice_bytes = progress->slice_bytes;
-        job->volume->notes->slice_usec = durable_usec;
         if (written < 0)
                 return written;
         if (durable < 0)
                 return durable;
-        return moved < 0 ? move_refused(job, moved) : ENGINE_DONE;
+        if (progress->write_error > 0)
+                return -(int)progress->write_error;
+        if (moved < 0)
+                return move_refused(job, moved);
+        slice_learn(job, slice, progress, moved_usec - begun_usec, clock_monotonic_usec() - begun_usec);
+        return ENGINE_DONE;
 }
 
 static int slice_run(EngineJob *job, const Slice *slice, Progress *progress)
@@ -502,16 +332,25 @@ static int move_commit(EngineJob *job)
         return r != ENGINE_DONE ? r : (slice_next(job, &progress, &slice) ? ENGINE_MORE : ENGINE_DONE);
 }
 
-static void move_close(EngineJob *job)
+/* What is dropped from the page cache is; what was asked for and came to nothing is dropped, too. */
+static int move_settle(EngineJob *job)
 {
-        const Progress progress = progress_load(job);
+        Progress progress = progress_load(job);
 
-        /* A job that was never begun has none. */
-        if (job->copier)
-                aside_wait(copier_aside(job->copier));
+        aside_wait(copier_aside(job->copier));
         if (PROTECTED_BY(CACHE_REFILL))
                 cache_note_withdraw(job, &progress.cache, progress.at,
                                     progress.asked - u64_min(progress.asked, progress.at));
+        progress.asked = progress.at;
+        progress_store(job, &progress);
+        return 0;
+}
+
+static void move_close(EngineJob *job)
+{
+        /* A job that was never begun has none. */
+        if (job->copier)
+                (void)move_settle(job);
         /* The target first: with its last writer go the blocks that the kernel has preallocated for it, and where a call failed half way
          * kernels before 6.8 count some of these as both files' (CVE-2024-26704). */
         job->target_fd = PROTECTED_BY(NOTHING_HELD) ? fd_close(job->target_fd) : -EBADF;
@@ -528,6 +367,7 @@ const Engine engine_ext4_move = {
         .sample = move_sample,
         .reserve = move_reserve,
         .commit = move_commit,
+        .settle = move_settle,
         .recheck = progress_recheck,
         .close = move_close,
 };

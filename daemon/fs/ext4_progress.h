@@ -27,7 +27,9 @@ typedef struct Progress {
         uint64_t ahead;       /* as far as here it is asked for while a slice moves; 0: nothing is */
         uint64_t slice_bytes; /* of the next one, at most */
         uint64_t call_bytes;  /* of a slice that one call may move */
-        uint64_t reads_fast;  /* to ask for a slice keeps nobody waiting for long */
+        uint64_t
+                write_error; /* errno of the first that this slice met, also where it went back then; 0: none */
+        uint64_t reads_fast; /* to ask for a slice keeps nobody waiting for long */
         uint64_t n_samples;
         ProgressSample samples[PROGRESS_SAMPLES_MAX];
         CacheNote cache;

@@ -140,21 +140,18 @@ bool ext4_slice_is_cold(const EngineJob *job, uint64_t offset, uint64_t n_bytes)
         return page_cache_resident(job->target_fd, offset, n_bytes, &cached) < 0 || cached == 0;
 }
 
-uint64_t ext4_slice_ask(const EngineJob *job, uint64_t offset, uint64_t n_bytes, uint64_t max_bytes)
+void ext4_ask_ahead(const EngineJob *job, Progress *progress, uint64_t max_bytes)
 {
-        const uint64_t end = offset + n_bytes;
-        uint64_t asked = offset;
         Stretch stretch;
 
-        while (max_bytes > 0 && stretch_next(&job->map, asked, end, &stretch)) {
+        while (max_bytes > 0 && stretch_next(&job->map, progress->asked, progress->ahead, &stretch)) {
                 if (PROTECTED_BY(LEASE_YIELDED) && lease_is_wanted(job->target_fd))
-                        return asked;
+                        return;
                 stretch.n_bytes = u64_min(stretch.n_bytes, u64_min(max_bytes, ASK_BYTES));
                 aside_read_ahead(copier_aside(job->copier), job->target_fd, stretch.offset, stretch.n_bytes);
                 max_bytes -= stretch.n_bytes;
-                asked = stretch.offset + stretch.n_bytes;
+                progress->asked = stretch.offset + stretch.n_bytes;
         }
-        return max_bytes > 0 ? end : asked;
 }
 
 /* Has what was asked for of a slice come into the page cache? Then the move waits for what may still be on its way. */
@@ -175,6 +172,8 @@ int ext4_slice_read(EngineJob *job, uint64_t offset, uint64_t n_bytes, uint64_t 
                 reading.at = asked;
         if (reading.at >= reading.end)
                 return ENGINE_DONE;
+        /* What is dropped of the slice before would look like a neighbour to be kept. */
+        aside_wait(copier_aside(job->copier));
         for (unsigned n = 0; n < READ_TRIES; n++) {
                 int r = PROTECTED_BY(READ_LEASE) ? lease_take_write(job->target_fd) : LEASE_OFF;
 

@@ -54,5 +54,55 @@ for ((k = ${last#*:}; k >= ${first#*:}; k--)); do
         echo "refused from call $k on: $before runs, then $(runs "$FILE")"
         (($(runs "$FILE") <= before)) || lost "$(runs "$FILE") runs, $before before"
 done
+# A slice that takes several calls: the last one of a file of 24 MiB, which begins at 14 MiB. In the middle of it the kernel refuses, once, or the way
+# back as well, or for ever, or is busy for a moment.
+big_take()
+{
+        FILE=$MNT/big-$1
+        fragment --files=1 --size=24M --piece=64K --name=big "$MNT"
+        mv "$MNT/big0000" "$FILE"
+        volume_remount volume
+        STATES[$FILE]=$(filestate "$FILE")
+        BEFORE=$(runs "$FILE")
+}
+
+big_take 0
+calls >"$SCRATCH/calls"
+rm "$FILE"
+mapfile -t all < <(sed -n '/ flock 2$/,$p' "$SCRATCH/calls" | awk -v name="$(commit_call)" '$2 == name { print $3 }')
+((${#all[@]} >= 7)) || fail "no slice of several calls: ${all[*]}"
+second=$(commit_call):${all[-2]}
+first_block=$((14 << 20 >> 12))
+end_of_it()
+{
+        layout | awk -v first="$first_block" -v scale="$(($(stat --file-system --format=%S "$MNT") / 1024))" '{ split($2, at, /\.\./); if (at[1] * scale / 4 >= first) print $2, $3, $4, $5 }'
+}
+for how in '--fail=EIO' '--fail=EIO --then=EBUSY' '--fail=EBUSY'; do
+        big_take "${how//[^A-Z]/}"
+        end_of_it >"$SCRATCH/before"
+        [[ -s $SCRATCH/before ]] || fail "nothing of it lies behind 14 MiB"
+        # shellcheck disable=SC2086  # several options
+        injected --at="$second" $how
+        [[ $HIT ]] || wrong "nothing happened"
+        file_is_same
+        echo "$how at $second: $BEFORE runs, then $(runs "$FILE")"
+        if [[ $how == *EIO* ]]; then
+                ((status != 0)) || wrong "nobody noticed"
+                end_of_it | cmp - "$SCRATCH/before" || lost "half of the slice is in a new place"
+                (($(runs "$FILE") < BEFORE)) || wrong "the slices before it have not moved"
+        else
+                ((status == 0 && $(runs "$FILE") <= 2)) || wrong "not moved"
+        fi
+        rm "$FILE"
+done
+for k in "${all[@]: -4}"; do
+        big_take "ever-$k"
+        injected --at="$(commit_call):$k" --fail=EIO --for-ever
+        [[ $HIT ]] || wrong "nothing happened"
+        file_is_same
+        echo "refused from call $k on: $BEFORE runs, then $(runs "$FILE")"
+        (($(runs "$FILE") <= BEFORE)) || lost "$(runs "$FILE") runs, $BEFORE before"
+        rm "$FILE"
+done
 nothing_is_left
 volume_is_whole

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Where the kernel refuses io_uring, or the locked memory for its buffers, the same is done by pread and pwrite. Where it has a ring and no
-# thread for what the ring may not do at once (a control group that is full), what is flushed or committed is so by fsync.
+# thread for what the ring may not do at once (a control group that is full), what is flushed is so by fsync, and on ext4 what is done beside
+# the moves is done by hand.
 # ENGINES: exchange plain ext4
 # LIMIT: 60
 
@@ -56,11 +57,16 @@ printf '#!/bin/bash\necho $$ >%q/cgroup.procs\nexec %q "$@"\n' "$group" "$PROGRA
 # Who looks for leaks needs a thread.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
 DEFRAGD=$SCRATCH/defragd
+# fincore(1) opens the file.
+volume_remount volume -o noatime
 defrag 0 -v --no-budget "$MNT/alone0000"
 grep -q 'through io_uring' "$ERR" || fail "no ring: $(cat "$ERR")"
 echo "no thread: $(sed -n 's/^max //p' "$group/pids.events") refused, $(runs "$MNT/alone0000") extents"
 (($(sed -n 's/^max //p' "$group/pids.events") > 0)) || fail "it had a thread"
 (($(runs "$MNT/alone0000") < 10)) || fail "it was not moved"
+need_command fincore
+cached=$(fincore --bytes --noheadings --output RES "$MNT/alone0000")
+((cached == 0)) || fail "$cached bytes of a cold file are cached"
 expect_same files
 volume_remount volume
 expect_same files

@@ -289,6 +289,8 @@ int hazard_main(int argc, char **argv, void (*scenario)(Arena *arena))
 
 void move_begin(Arena *arena, const Subject *subject, Move *ret)
 {
+        /* Slices begin as on a volume on which nothing has moved lately. */
+        arena->volume.notes->slice_usec = 0;
         *ret = (Move){
                 .candidate = {.id = subject->id, .parent = subject->parent, .size_bytes = subject->bytes}};
         must(relocation_new(&arena->volume, arena->copier, &ret->candidate, &arena->options,

@@ -81,8 +81,6 @@ static void given_up(Arena *arena)
 
         pause_usec(arena->volume.guard_nsec / NSEC_PER_USEC);
         drop(subject);
-        /* The first slice is as long as the first one of a volume. */
-        arena->volume.notes->slice_usec = 0;
         arena->options.cancel = &cancel;
         move_begin(arena, subject, &move);
         must(move_until(&move, "commit") &&

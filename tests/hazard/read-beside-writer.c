@@ -29,8 +29,9 @@
 #define AUDIT_BYTES (3 * 128 * KIB)
 /* What the engine has to read of others than the file. */
 #define OTHER_BYTES (16 * KIB)
-/* What is read, or asked for, until it has to be noticed that somebody waits. */
-#define SOME_BYTES  (256 * KIB + OTHER_BYTES)
+/* The piece at which it has to be noticed that somebody waits, and some more; and what is asked for of the second slice until then. */
+#define SOME_BYTES  (4 * 64 * KIB)
+#define ASKED_BYTES (256 * KIB + OTHER_BYTES)
 
 /* What this process has read, from the page cache and from disks, what was only asked for included. Returns false where the kernel does not
  * count. */
@@ -160,12 +161,6 @@ static uint64_t resident(const Subject *subject, uint64_t offset)
         return page_cache_resident(fd, offset, subject->bytes - offset, &bytes) < 0 ? 0 : bytes;
 }
 
-/* The first slice is as long as the first one of a volume. */
-static void forget_slices(const Arena *arena)
-{
-        arena->volume.notes->slice_usec = 0;
-}
-
 /* Without a ring what is done beside a move is done by this process, which can be traced. */
 static void by_hand(Arena *arena)
 {
@@ -183,7 +178,6 @@ static void opened_in_the_middle(Arena *arena, uint64_t offset, bool stays)
         Move move;
 
         *meeting = (Meeting){.path = subject->path, .mover = getpid(), .offset = offset, .stays = stays};
-        forget_slices(arena);
         foreign_start(&stopper, stopper_run, meeting);
         foreign_start(&opener, met_run, meeting);
         pause_usec(arena->volume.guard_nsec / NSEC_PER_USEC);
@@ -201,7 +195,8 @@ static void opened_in_the_middle(Arena *arena, uint64_t offset, bool stays)
                 hazard_note(arena, "%" PRIu64 " bytes read, opened in the middle of slice %u %s",
                             after - before, offset > 0 ? 2 : 1, stays ? "to stay" : "for a moment");
                 /* From the disk, and by call. */
-                if (stays && after - before > 2 * (offset + (offset > 0 ? AUDIT_BYTES : 0)) + SOME_BYTES)
+                if (stays &&
+                    after - before > (offset > 0 ? 2 * (offset + AUDIT_BYTES) + ASKED_BYTES : SOME_BYTES))
                         hazard_lost(arena, "somebody had to wait until a slice was read");
                 (void)move_expect(arena, &move, "opened in the middle of the reading",
                                   stays ? "busy:open" : "moved");
@@ -222,7 +217,6 @@ static void asked_of_a_slow_disk(Arena *arena)
         Move move;
 
         *meeting = (Meeting){.mover = getpid(), .offset = SLICE_BYTES};
-        forget_slices(arena);
         foreign_start(&disk, slow_disk_run, meeting);
         pause_usec(arena->volume.guard_nsec / NSEC_PER_USEC);
         drop(subject);
