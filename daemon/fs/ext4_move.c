@@ -34,9 +34,9 @@
  * for the device. */
 #define HOLD_USEC (500 * UINT64_C(1000))
 
-/* The first slice, and what they are not made shorter than because of commits, which take their time however little there is to commit; where it is the
- * moves that take long they are. Longer than EXT4_SLICE_MAX_BYTES gains nothing (64 MiB took the same time), and three of them may be in the
- * page cache at a time, besides what the kernel keeps of the donor until it is closed. */
+/* The first slice, and what they are not made shorter than because of commits, which take their time however little there is to commit; where it
+ * is the moves that take long they are. Longer than EXT4_SLICE_MAX_BYTES gains nothing (64 MiB took the same time), and three of them may be
+ * in the page cache at a time. */
 #define SLICE_FIRST_BYTES (2 * MIB)
 #define SLICE_HELD_BYTES  (4 * MIB)
 #define SLICE_MIN_BYTES   (256 * KIB)
@@ -273,6 +273,9 @@ static int slice_commit(EngineJob *job, const Slice *slice, Progress *progress)
         ask_ahead_begin(job, slice, progress);
         moved = ext4_slice_move(job, progress, slice);
         moved_usec = clock_monotonic_usec();
+        /* The kernel keeps pages of the donor, of which nobody has a need. That takes about as long as what is on its way to the device. */
+        (void)posix_fadvise(job->donor_fd, (off_t)(slice->offset - job->donor_shift), (off_t)slice->n_bytes,
+                            POSIX_FADV_DONTNEED);
         /* Also what was moved before an error. */
         written = ext4_slice_write(job, progress, slice, moved);
         durable = PROTECTED_BY(DURABLE_MOVE) ? ext4_extents_commit(job->donor_fd) : 0;
