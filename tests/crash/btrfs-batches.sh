@@ -57,7 +57,7 @@ for point in "${points[@]}"; do
         file_is_same
         n_cuts=$((n_cuts + 1))
 done
-for point in "${points[2]}" "${points[6]}"; do
+for point in "${points[1]}" "${points[5]}"; do
         for error in EIO ENOSPC; do
                 take
                 injected --at="$point" --fail="$error"

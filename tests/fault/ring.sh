@@ -4,8 +4,7 @@
 # next file's requests: that one is moved. On ext4 only hints go through a ring, and are done by hand where that fails.
 # LIMIT: 120
 # WHOLE: 1200
-# ENGINES: exchange
-# WHOLE_ENGINES: ext4
+# ENGINES: exchange ext4
 
 . "$(dirname "$0")/../lib/inject.sh"
 test_begin "$@"

@@ -31,16 +31,7 @@ done
 for ((i = 0; i < N_UNITS; i++)); do
         fallocate --punch-hole --offset $((i * 256 + 128))K --length 32K "$FILE"
 done
-# Pieces of free space, of one MiB to twenty.
-RANDOM=1
-for ((i = 0; i < 60; i++)); do
-        n=$((RANDOM % 20 + 1))
-        head --bytes="${n}M" /dev/zero | tr '\0' x >"$MNT/fill$i"
-done
-sync --file-system "$MNT"
-for ((i = 0; i < 60; i += 2)); do
-        rm "$MNT/fill$i"
-done
+pieces_of_free_space "$MNT" 60 20 1024
 volume_remount volume
 remember file "$FILE"
 before=$(used)

@@ -16,7 +16,7 @@ mkdir "$SCRATCH/disk"
 mount -t tmpfs -o size=320M tmpfs "$SCRATCH/disk"
 IMAGES=$SCRATCH/disk
 test_volume 512M -J size=8
-fragment --files=2 --size=8M "$MNT"
+fragment --files=3 --size=8M "$MNT"
 volume_umount volume
 # All that the file system writes for itself has its room, wherever mkfs only made zeros: the tables in front, and the journal.
 journal=$(debugfs -R 'bmap <8> 0' "${DEVICE[volume]}" 2>"$SCRATCH/debugfs")
@@ -31,27 +31,40 @@ volume_remount volume
 FILE=$MNT/file0001
 calls >"$SCRATCH/calls"
 commit=$(commit_point <"$SCRATCH/calls")
-FILE=$MNT/file0000
-before=$(runs "$FILE")
-injected --at="$commit" --run="head --bytes=512M /dev/zero >$SCRATCH/disk/ballast 2>/dev/null; true"
-[[ $HIT ]] || wrong "nothing happened"
-grep '"path"' "$OUT"
-[[ $(stat --file-system --format %f "$SCRATCH/disk") == 0 ]] || fail "the disk is not full"
-# Nobody has it in memory any more.
-echo 3 >/proc/sys/vm/drop_caches
-# An error that nobody has asked for is told once.
-sync "$FILE" 2>/dev/null || true
-expect_same files
-(($(runs "$FILE") == before)) || lost "it lies where nothing can be written"
-((status != 0)) || lost "nobody noticed"
+# stays_where_it_was FILE [OPTION...]
+stays_where_it_was()
+{
+        local before
+
+        FILE=$1
+        before=$(runs "$FILE")
+        injected --at="$commit" --run="head --bytes=512M /dev/zero >$SCRATCH/disk/ballast 2>/dev/null; true" "${@:2}"
+        [[ $HIT ]] || wrong "nothing happened"
+        grep '"path"' "$OUT"
+        [[ $(stat --file-system --format %f "$SCRATCH/disk") == 0 ]] || fail "the disk is not full"
+        # Nobody has it in memory any more.
+        echo 3 >/proc/sys/vm/drop_caches
+        # An error that nobody has asked for is told once.
+        sync "$FILE" 2>/dev/null || true
+        expect_same files
+        (($(runs "$FILE") == before)) || lost "it lies where nothing can be written"
+        ((status != 0)) || lost "nobody noticed"
+        rm -f "$SCRATCH/disk/ballast" "$STATE_DIRECTORY"/stopped-*
+}
+
+stays_where_it_was "$MNT/file0000"
+# A page of it is busy on the way back.
+stays_where_it_was "$MNT/file0002" --then=EBUSY
+(($(grep --count '^\*' "$SCRATCH/report") == 2)) || wrong "nothing was busy"
 
 # With a disk that works again everything goes its way.
-rm -f "$SCRATCH/disk/ballast" "$STATE_DIRECTORY"/stopped-*
 volume_umount volume
 image_check "$ENGINE" "${DEVICE[volume]}"
 volume_mount volume
 expect_same files
-defrag 0 --no-budget --json "$FILE"
-expect_outcome "$FILE" moved
+for FILE in "$MNT"/file000[02]; do
+        defrag 0 --no-budget --json "$FILE"
+        expect_outcome "$FILE" moved
+done
 expect_same files
 volume_check volume

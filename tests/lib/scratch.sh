@@ -404,18 +404,19 @@ expect_same()
         lost "something is not as before"
 }
 
-# pieces_of_free_space DIRECTORY: of half a MiB to six MiB, and whatever lies together of them, the same each time.
+# pieces_of_free_space DIRECTORY [N MOST UNIT]: N/2 of 1 to MOST times UNIT KiB (half a MiB to six MiB), and whatever lies together of
+# them, the same each time.
 pieces_of_free_space()
 {
-        local i n
+        local i n count=${2:-80} most=${3:-12} unit=${4:-512}
 
         RANDOM=1
-        for ((i = 0; i < 80; i++)); do
-                n=$(((RANDOM % 12 + 1) * 512))
+        for ((i = 0; i < count; i++)); do
+                n=$(((RANDOM % most + 1) * unit))
                 head --bytes="${n}K" /dev/zero | tr '\0' x >"$1/fill$i"
         done
         sync --file-system "$1"
-        for ((i = 0; i < 80; i += 2)); do
+        for ((i = 0; i < count; i += 2)); do
                 rm "$1/fill$i"
         done
         sync --file-system "$1"
