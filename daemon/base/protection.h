@@ -53,6 +53,9 @@
 #ifndef DEFRAGD_WITHOUT_LEASE_SIGNAL
 #define DEFRAGD_WITHOUT_LEASE_SIGNAL 0 /* the signal of a lease break is chosen, and ignored */
 #endif
+#ifndef DEFRAGD_WITHOUT_UNDISTURBED
+#define DEFRAGD_WITHOUT_UNDISTURBED 0 /* a ring interrupts no call of the thread that uses it */
+#endif
 #ifndef DEFRAGD_WITHOUT_CLOCK_STEP
 #define DEFRAGD_WITHOUT_CLOCK_STEP 0 /* no commit when the wall clock was set since the sample */
 #endif

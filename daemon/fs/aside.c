@@ -5,11 +5,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <liburing.h>
 #include <stdlib.h>
 
 #include "base/number.h"
 #include "fs/aside.h"
+#include "fs/ring.h"
 
 /* As long as the kernel's window for read-ahead is by default: of more it leaves out the end. */
 #define READ_AHEAD_BYTES (128 * KIB)
@@ -82,7 +82,7 @@ static void ring_make(Aside *aside)
                 aside->free = &aside->requests[i];
         }
         aside->wants_ring = false;
-        aside->has_ring = io_uring_queue_init(REQUESTS_MAX, &aside->ring, 0) == 0;
+        aside->has_ring = ring_new(REQUESTS_MAX, &aside->ring) == 0;
 }
 
 /* Waits for one of them. Returns false where the ring does not answer. */

@@ -314,7 +314,7 @@ static int slice_end(EngineJob *job, State *state, uint64_t offset, uint64_t end
         }
         /* The kernel works in the page cache, where this has pushed out something else. */
         if (PROTECTED_BY(NOT_CACHED))
-                cache_note_leave(job, &state->cached, offset, end - offset);
+                cache_note_leave_aside(job, &state->cached, offset, end - offset, copier_aside(job->copier));
         state->begun = end;
         return ENGINE_DONE;
 }
@@ -339,6 +339,7 @@ static int region_judge(EngineJob *job, State *state)
         r = target_map_read(job, true, &map);
         if (r < 0)
                 return r;
+        aside_wait(copier_aside(job->copier));
         /* Once more: until now the kernel may have held on to pages that it had just written (seen on Linux 6.12). */
         if (PROTECTED_BY(NOT_CACHED))
                 cache_note_leave(job, &state->cached, job->region.offset, job->region.length);
@@ -438,6 +439,7 @@ static int defrag_settle(EngineJob *job)
                 r = slice_end(job, &state, slice.offset, slice.end);
                 state.begun = slice.end;
         }
+        aside_wait(copier_aside(job->copier));
         if (PROTECTED_BY(NOT_CACHED))
                 ahead_withdraw(job, &state);
         state.asked = state.begun;
@@ -465,6 +467,9 @@ static void defrag_close(EngineJob *job)
         /* After an error. */
         if (state.begun < state.next)
                 (void)btrfs_range_wait(job->target_fd, state.begun, state.next);
+        /* A job that was never begun has none. */
+        if (job->copier)
+                aside_wait(copier_aside(job->copier));
         if (PROTECTED_BY(NOT_CACHED))
                 ahead_withdraw(job, &state);
         job->target_fd = PROTECTED_BY(NOTHING_HELD) ? fd_close(job->target_fd) : -EBADF;

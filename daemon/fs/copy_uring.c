@@ -3,12 +3,12 @@
 /* The copier's requests through io_uring with registered buffers: no page is pinned and no buffer mapped per request. */
 
 #include <errno.h>
-#include <liburing.h>
 #include <stdlib.h>
 #include <sys/uio.h>
 
 #include "base/cleanup.h"
 #include "fs/copy_backend.h"
+#include "fs/ring.h"
 
 struct CopyRing {
         struct io_uring ring;
@@ -24,7 +24,7 @@ int copy_ring_new(unsigned n_slots, void *const *buffers, size_t buffer_bytes, C
         ring = calloc(1, sizeof(*ring));
         if (!vectors || !ring)
                 return -ENOMEM;
-        r = io_uring_queue_init(n_slots + 1, &ring->ring, 0);
+        r = ring_new(n_slots + 1, &ring->ring);
         if (r < 0)
                 return -r;
         for (unsigned i = 0; i < n_slots; i++)
