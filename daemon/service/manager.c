@@ -205,6 +205,7 @@ static int loop(Manager *manager, const char *mistakes)
                 manager_say_mistakes(manager, mistakes);
         (void)sd_notify(0, "READY=1");
         /* What is stopped is known before the first volume is taken up, which waits for the ledger. */
+        manager->stops_due_usec = UINT64_MAX;
         manager_load_stops(manager);
         r = manager->stops_loading ? writer_load_ledger(manager->writer) : -ENOMEM;
         if (r >= 0) {

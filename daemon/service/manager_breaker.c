@@ -18,7 +18,7 @@
 #include "base/number.h"
 #include "service/served.h"
 
-/* Where a stop cannot be stored, that is tried again now and then. */
+/* Where a stop cannot be stored, or the files cannot be read, that is tried again now and then. */
 #define RETRY_USEC (60 * USEC_PER_SEC)
 
 struct PendingStop {
@@ -60,13 +60,14 @@ void manager_on_stops(Manager *manager, Reply *reply)
 
         manager->stops_loading = false;
         keep_pending(&manager->stops, &fresh);
+        if (fresh.error != 0 && manager->stops.error == 0)
+                log_error("The state directory cannot be read (%s): no volume is worked on",
+                          strerror(-fresh.error));
+        manager->stops_due_usec = fresh.error != 0 ? manager_now(manager) + RETRY_USEC : UINT64_MAX;
         stop_list_done(&manager->stops);
         manager->stops = fresh;
         if (manager->stopping)
                 return;
-        if (fresh.error != 0)
-                log_error("The state directory cannot be read (%s): no volume is worked on",
-                          strerror(-fresh.error));
         for (ServedVolume *volume = manager->volumes; volume; volume = volume->next)
                 if (volume->state == SERVED_WATCHED && stop_list_has(&manager->stops, volume->uuid, NULL)) {
                         const VolumeVerdict verdict = volume_tripped(false, 0);
@@ -152,8 +153,13 @@ static void pending_send(Manager *manager, PendingStop *pending)
 uint64_t manager_breaker_due(Manager *manager)
 {
         const uint64_t now_usec = manager_now(manager);
-        uint64_t next_usec = UINT64_MAX;
+        uint64_t next_usec;
 
+        if (manager->stops_due_usec <= now_usec) {
+                manager->stops_due_usec = UINT64_MAX;
+                manager_load_stops(manager);
+        }
+        next_usec = manager->stops_due_usec;
         for (PendingStop *pending = manager->pending_stops; pending; pending = pending->next) {
                 if (!pending->is_out && pending->due_usec <= now_usec)
                         pending_send(manager, pending);

@@ -52,8 +52,9 @@ static void say_volume(FILE *out, const Manager *manager, const ServedVolume *vo
 
         if (has_tripped(volume)) {
                 (void)stop_list_has(&manager->stops, volume->uuid, &why);
-                fprintf(out, "; %s: STOPPED by the breaker: %s; to go on remove " STOP_FILE_PREFIX "%s",
-                        volume->shown_path, why, volume->uuid);
+                fprintf(out, "; %s: STOPPED by the breaker: %s", volume->shown_path, why);
+                if (stop_list_find(&manager->stops, volume->uuid))
+                        fprintf(out, "; to go on remove " STOP_FILE_PREFIX "%s", volume->uuid);
         } else if (volume->state == SERVED_STOPPED) {
                 fprintf(out, "; %s: %s", volume->shown_path,
                         volume->verdict.text ? volume->verdict.text : reason_name(volume->verdict.reason));

@@ -119,18 +119,25 @@ static void say_still_tripped(Manager *manager, const ServedVolume *volume)
         _cleanup_free_ char *text = NULL;
         const char *why = "unknown";
         Record *record;
+        int n;
 
         (void)stop_list_has(&manager->stops, volume->uuid, &why);
-        if (asprintf(&text,
-                     "stopped by the breaker: %s; nothing is moved on it until %s/" STOP_FILE_PREFIX
-                     "%s is removed",
-                     why, manager->state_directory, volume->uuid) < 0)
+        if (!stop_list_find(&manager->stops, volume->uuid))
+                n = asprintf(&text, "stopped by the breaker: %s; nothing is moved on it until it can be",
+                             why);
+        else
+                n = asprintf(&text,
+                             "stopped by the breaker: %s; nothing is moved on it until %s/" STOP_FILE_PREFIX
+                             "%s is removed",
+                             why, manager->state_directory, volume->uuid);
+        if (n < 0)
                 text = NULL;
         record = volume_record(volume, LOG_ERR, JOURNAL_ID_VOLUME_STOPPED,
                                text ? text : "stopped by the breaker");
         record_add(record, "DEFRAGD_OUTCOME", "%s", outcome_name(OUTCOME_FAILED));
         record_add(record, "DEFRAGD_REASON", "%s", why);
-        add_stop_file(manager, record, volume->uuid);
+        if (stop_list_find(&manager->stops, volume->uuid))
+                add_stop_file(manager, record, volume->uuid);
         say(manager, record);
 }
 

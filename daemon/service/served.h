@@ -143,6 +143,7 @@ typedef struct Manager {
         StopList stops; /* which file systems the breaker has stopped */
         PendingStop *pending_stops;
         bool stops_loading, stops_load_again;
+        uint64_t stops_due_usec; /* they could not be read: when to try again */
 
         bool ledger_loaded;
         bool budgets_lost; /* the ledger could not be read: what was spent on lost_day is not known */

@@ -108,7 +108,7 @@ all_done()
 # What has been made ready is moved, or it is said why not.
 settled()
 {
-        all_done || logged 'Cannot store the ledger|The ledger cannot be used'
+        all_done || logged 'Cannot store the ledger|The ledger cannot be used|The state directory cannot be read'
 }
 
 n_files=0
