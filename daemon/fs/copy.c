@@ -41,7 +41,8 @@ typedef struct Slot {
 
 struct Copier {
         Aside *aside;
-        CopyRing *ring; /* NULL: pread and pwrite */
+        CopyRing *ring;         /* NULL: pread and pwrite */
+        CopyRing *refused_ring; /* of no use, kept to the end */
         void *memory;
         bool refused; /* the ring has taken a request and not passed it on: it would come with the next one */
         bool renew_ring;    /* it was given up */
@@ -78,11 +79,18 @@ static void *buffers_map(void *place)
 static int ring_make(Copier *copier)
 {
         void *buffers[N_SLOTS];
+        CopyRing *ring = NULL;
         int r;
 
         for (unsigned i = 0; i < N_SLOTS; i++)
                 buffers[i] = copier->slots[i].buffer;
-        r = copy_ring_new(N_SLOTS, buffers, PIECE_BYTES, &copier->ring);
+        r = copy_ring_new(N_SLOTS, buffers, PIECE_BYTES, &ring);
+        if (r == 0) {
+                copier->ring = ring;
+        } else {
+                copy_ring_free(copier->refused_ring);
+                copier->refused_ring = ring;
+        }
         return r < 0 ? r : 0;
 }
 
@@ -116,6 +124,7 @@ Copier *copier_free(Copier *copier)
         if (copier) {
                 aside_free(copier->aside);
                 copy_ring_free(copier->ring);
+                copy_ring_free(copier->refused_ring);
                 (void)munmap(copier->memory, (size_t)N_SLOTS * PIECE_BYTES);
                 free(copier->pieces);
                 free(copier);

@@ -23,7 +23,8 @@ typedef struct CopyRequest {
 typedef struct CopyRing CopyRing;
 
 /* A ring for n_slots requests and a flush, with the slots' buffers registered. Returns 0; a positive errno when the kernel does not let us
- * (io_uring switched off, no locked memory): then use pread and pwrite; -ENOMEM. */
+ * (io_uring switched off, no locked memory): then use pread and pwrite; -ENOMEM. *ret may be a ring even where the kernel does not let us: of no
+ * use, but not closed before the thread has no more to do, for some milliseconds after that it is interrupted (fs/ring.h). */
 int copy_ring_new(unsigned n_slots, void *const *buffers, size_t buffer_bytes, CopyRing **ret);
 CopyRing *copy_ring_free(CopyRing *ring);
 

@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 
 #include "base/cleanup.h"
+#include "base/protection.h"
 #include "fs/copy_backend.h"
 #include "fs/ring.h"
 
@@ -30,12 +31,12 @@ int copy_ring_new(unsigned n_slots, void *const *buffers, size_t buffer_bytes, C
         for (unsigned i = 0; i < n_slots; i++)
                 vectors[i] = (struct iovec){.iov_base = buffers[i], .iov_len = buffer_bytes};
         r = io_uring_register_buffers(&ring->ring, vectors, n_slots);
-        if (r < 0) {
+        if (r < 0 && !PROTECTED_BY(UNDISTURBED)) {
                 io_uring_queue_exit(&ring->ring);
                 return -r;
         }
         *ret = TAKE_PTR(ring);
-        return 0;
+        return -r;
 }
 
 CopyRing *copy_ring_free(CopyRing *ring)
