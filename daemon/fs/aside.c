@@ -156,8 +156,7 @@ Aside *aside_free(Aside *aside)
         return NULL;
 }
 
-/* followed: by another one, which waits for this one, so that one thread does both. */
-static void request_queue(Aside *aside, AsideRequest wanted, bool followed)
+static void request_queue(Aside *aside, AsideRequest wanted)
 {
         struct io_uring_sqe *entry;
         AsideRequest *request;
@@ -180,13 +179,12 @@ static void request_queue(Aside *aside, AsideRequest wanted, bool followed)
         *request = wanted;
         request->is_begun = true;
         request_prepare(entry, request);
-        io_uring_sqe_set_flags(entry, followed ? IOSQE_IO_HARDLINK : 0);
         io_uring_sqe_set_data(entry, request);
         aside->n_begun++;
         aside->n_queued++;
 }
 
-/* In parts of max_bytes, one after the other. */
+/* In parts of max_bytes. Not linked: of a chain each begins when this thread has heard that the one before is over. */
 static void range_begin(Aside *aside, AsideKind kind, int fd, uint64_t offset, uint64_t n_bytes,
                         uint64_t max_bytes)
 {
@@ -194,7 +192,7 @@ static void range_begin(Aside *aside, AsideKind kind, int fd, uint64_t offset, u
 
         for (; n_bytes > 0; n_bytes -= request.n_bytes, request.offset += request.n_bytes) {
                 request.n_bytes = u64_min(n_bytes, max_bytes);
-                request_queue(aside, request, n_bytes > request.n_bytes);
+                request_queue(aside, request);
         }
         ring_submit(aside);
 }
