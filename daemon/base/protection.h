@@ -53,6 +53,9 @@
 #ifndef DEFRAGD_WITHOUT_LEASE_SIGNAL
 #define DEFRAGD_WITHOUT_LEASE_SIGNAL 0 /* the signal of a lease break is chosen, and ignored */
 #endif
+#ifndef DEFRAGD_WITHOUT_RING_IDLE
+#define DEFRAGD_WITHOUT_RING_IDLE 0 /* a lease is kept until what was asked of a ring is over */
+#endif
 #ifndef DEFRAGD_WITHOUT_UNDISTURBED
 #define DEFRAGD_WITHOUT_UNDISTURBED 0 /* a ring interrupts no call of the thread that uses it */
 #endif

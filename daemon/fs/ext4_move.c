@@ -280,7 +280,8 @@ static int slice_commit(EngineJob *job, const Slice *slice, Progress *progress)
         written = ext4_slice_write(job, progress, slice, moved);
         durable = PROTECTED_BY(DURABLE_MOVE) ? ext4_extents_commit(job->donor_fd) : 0;
         /* Nobody reads ahead when the lease has gone. */
-        aside_wait(copier_aside(job->copier));
+        if (PROTECTED_BY(RING_IDLE))
+                aside_wait(copier_aside(job->copier));
         if (written < 0)
                 return written;
         if (durable < 0)
