@@ -312,7 +312,8 @@ static int slice_end(EngineJob *job, State *state, uint64_t offset, uint64_t end
                 if (r != ENGINE_DONE)
                         return r;
         }
-        /* The kernel works in the page cache, where this has pushed out something else. */
+        /* The kernel works in the page cache, where this has pushed out something else. No more than one slice waits for being dropped. */
+        aside_wait(copier_aside(job->copier));
         if (PROTECTED_BY(NOT_CACHED))
                 cache_note_leave_aside(job, &state->cached, offset, end - offset, copier_aside(job->copier));
         state->begun = end;
