@@ -46,12 +46,15 @@ void manager_load_stops(Manager *manager)
         manager->n_errands++;
 }
 
-/* What only we know of yet goes on counting. */
-static void keep_pending(const StopList *old, StopList *fresh)
+/* What only we know of yet goes on counting. Returns false where memory is short: the list has an error then. */
+static bool keep_pending(const StopList *old, StopList *fresh)
 {
+        bool kept = true;
+
         for (size_t i = 0; i < old->n_marks; i++)
                 if (!old->marks[i].is_stored)
-                        (void)stop_list_add(fresh, old->marks[i].uuid, old->marks[i].text);
+                        kept = stop_list_add(fresh, old->marks[i].uuid, old->marks[i].text) == 0 && kept;
+        return kept;
 }
 
 void manager_on_stops(Manager *manager, Reply *reply)
@@ -59,11 +62,13 @@ void manager_on_stops(Manager *manager, Reply *reply)
         StopList fresh = TAKE(reply->stops, (StopList){0});
 
         manager->stops_loading = false;
-        keep_pending(&manager->stops, &fresh);
+        /* What could not be kept would be forgotten by reading again: then everything stays stopped. */
+        manager->stops_due_usec = keep_pending(&manager->stops, &fresh) && fresh.error != 0
+                                          ? manager_now(manager) + RETRY_USEC
+                                          : UINT64_MAX;
         if (fresh.error != 0 && manager->stops.error == 0)
                 log_error("The state directory cannot be read (%s): no volume is worked on",
                           strerror(-fresh.error));
-        manager->stops_due_usec = fresh.error != 0 ? manager_now(manager) + RETRY_USEC : UINT64_MAX;
         stop_list_done(&manager->stops);
         manager->stops = fresh;
         if (manager->stopping)
