@@ -41,8 +41,8 @@ typedef struct Slot {
 
 struct Copier {
         Aside *aside;
-        CopyRing *ring;         /* NULL: pread and pwrite */
-        CopyRing *refused_ring; /* of no use, kept to the end */
+        CopyRing *ring;        /* NULL: pread and pwrite */
+        CopyRing *unused_ring; /* it got no locked memory; closed at the end */
         void *memory;
         bool refused; /* the ring has taken a request and not passed it on: it would come with the next one */
         bool renew_ring;    /* it was given up */
@@ -88,8 +88,8 @@ static int ring_make(Copier *copier)
         if (r == 0) {
                 copier->ring = ring;
         } else {
-                copy_ring_free(copier->refused_ring);
-                copier->refused_ring = ring;
+                copy_ring_free(copier->unused_ring);
+                copier->unused_ring = ring;
         }
         return r < 0 ? r : 0;
 }
@@ -124,7 +124,7 @@ Copier *copier_free(Copier *copier)
         if (copier) {
                 aside_free(copier->aside);
                 copy_ring_free(copier->ring);
-                copy_ring_free(copier->refused_ring);
+                copy_ring_free(copier->unused_ring);
                 (void)munmap(copier->memory, (size_t)N_SLOTS * PIECE_BYTES);
                 free(copier->pieces);
                 free(copier);

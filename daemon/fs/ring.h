@@ -10,5 +10,6 @@
  * this ring nothing is heard before the thread waits for it; before Linux 6.1 there is only the other kind. Only the thread that has made
  * it may submit and wait. Returns 0 or -errno.
  *
- * Some milliseconds after a ring is closed, of either kind, the thread is interrupted once: so it is closed when there is nothing more to do. */
+ * Some milliseconds after a ring is closed, of either kind, the thread is interrupted once: so it is closed when there is nothing more to do,
+ * but for one that does not work any more. */
 int ring_new(unsigned n_entries, struct io_uring *ret);
