@@ -5,7 +5,6 @@
 # LIMIT: 60
 # ENGINES: ext4
 # MUTANTS: WRITTEN
-# ASAN: no
 # KERNEL: I/O error|EXT4-fs (warning|error)|JBD2: |Buffer I/O error
 
 . "$(dirname "$0")/../lib/inject.sh"
