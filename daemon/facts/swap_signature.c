@@ -15,7 +15,6 @@
 
 #define SIGNATURE_BYTES 10
 #define PAGE_MIN_BYTES  (4 * KIB)
-#define PAGE_MAX_BYTES  (64 * KIB)
 
 /* Swap space of either format, and what suspending to disk puts in its place until the next boot (libblkid knows the same). */
 static const char *const signatures[] = {"SWAPSPACE2",
@@ -62,7 +61,8 @@ static bool is_cold(int fd, uint64_t n_bytes)
 
 int swap_signature_read(int fd, uint64_t size_bytes, bool past_cache, bool *ret)
 {
-        const uint64_t n_bytes = u64_min(u64_align_down(size_bytes, PAGE_MIN_BYTES), PAGE_MAX_BYTES);
+        const uint64_t n_bytes =
+                u64_min(u64_align_down(size_bytes, PAGE_MIN_BYTES), SWAP_SIGNATURE_WITHIN_BYTES);
         ssize_t n = 0;
         char *buffer;
         bool cold;
@@ -70,10 +70,11 @@ int swap_signature_read(int fd, uint64_t size_bytes, bool past_cache, bool *ret)
         *ret = false;
         if (n_bytes == 0)
                 return 0;
-        buffer = mmap(NULL, PAGE_MAX_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        buffer = mmap(NULL, SWAP_SIGNATURE_WITHIN_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                      -1, 0);
         if (buffer == MAP_FAILED)
                 return -ENOMEM;
-        (void)madvise(buffer, PAGE_MAX_BYTES, MADV_DONTDUMP);
+        (void)madvise(buffer, SWAP_SIGNATURE_WITHIN_BYTES, MADV_DONTDUMP);
         (void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
         cold = is_cold(fd, n_bytes);
         if (past_cache || cold)
@@ -86,6 +87,6 @@ int swap_signature_read(int fd, uint64_t size_bytes, bool past_cache, bool *ret)
                 (void)posix_fadvise(fd, 0, (off_t)n_bytes, POSIX_FADV_DONTNEED);
         for (uint64_t page_bytes = PAGE_MIN_BYTES; n > 0 && page_bytes <= (uint64_t)n; page_bytes *= 2)
                 *ret = *ret || is_signature(buffer + page_bytes - SIGNATURE_BYTES);
-        (void)munmap(buffer, PAGE_MAX_BYTES);
+        (void)munmap(buffer, SWAP_SIGNATURE_WITHIN_BYTES);
         return n < 0 ? (int)n : 0;
 }

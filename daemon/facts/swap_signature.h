@@ -7,6 +7,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/number.h"
+
+/* In so much of a file there is one, if there is any. */
+#define SWAP_SIGNATURE_WITHIN_BYTES (64 * KIB)
+
 /* Reads the ends of the first page for each page size that Linux has (mkswap(8)); past_cache: from the device, where that can be. Returns 0 or
  * -errno. Workers only. */
 int swap_signature_read(int fd, uint64_t size_bytes, bool past_cache, bool *ret);

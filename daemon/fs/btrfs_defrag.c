@@ -151,7 +151,7 @@ static int defrag_sample(EngineJob *job)
                 return target_verdict(job, ENGINE_SKIP, why);
         /* Before anything of it is read. */
         cache_note_take(job, &state.cached);
-        r = btrfs_check_swap(job);
+        r = btrfs_check_swap(job, false);
         if (r != ENGINE_DONE)
                 return r;
         r = btrfs_check_compression(job);
@@ -165,6 +165,9 @@ static int defrag_sample(EngineJob *job)
         page_cache_refill(job->target_fd, job->region.offset, state.asked - job->region.offset);
         state_put(job, &state);
         r = btrfs_layout_read(job, &state.layout);
+        if (r != ENGINE_DONE)
+                return r;
+        r = btrfs_check_swap(job, true);
         if (r != ENGINE_DONE)
                 return r;
         /* The others are looked at when it is their turn. */
@@ -482,6 +485,7 @@ const Engine engine_btrfs_defrag = {
         .by_slices = true,
         .keeps_privileges = true,
         .kernel_copies = true,
+        .finds_swap = true,
         .open = defrag_open,
         .sample = defrag_sample,
         .reserve = defrag_reserve,

@@ -18,7 +18,14 @@
 /* Changes that old are committed, and seen by whoever looks into the tree of extents: twice the interval of 30 s at which btrfs commits. */
 #define SETTLED_NSEC (60 * NSEC_PER_SEC)
 
-int btrfs_check_swap(EngineJob *job)
+/* Is all that could have a signature read with the region? */
+static bool region_has_signature(const EngineJob *job)
+{
+        return job->region.offset == 0 &&
+               job->region.length >= u64_min(job->sampled.size_bytes, SWAP_SIGNATURE_WITHIN_BYTES);
+}
+
+int btrfs_check_swap(EngineJob *job, bool is_asked)
 {
         unsigned flags = 0;
         bool swap = false;
@@ -26,7 +33,7 @@ int btrfs_check_swap(EngineJob *job)
 
         if (ioctl(job->target_fd, FS_IOC_GETFLAGS, &flags) < 0)
                 return -errno;
-        if (!(flags & FS_NOCOW_FL))
+        if ((!(flags & FS_NOCOW_FL) && region_has_signature(job)) != is_asked)
                 return ENGINE_DONE;
         r = swap_signature_read(job->target_fd, job->sampled.size_bytes, false, &swap);
         if (r < 0)

@@ -17,8 +17,9 @@ typedef struct BtrfsLayout {
  * then can stamps tell later whether content that differs is our doing. */
 int btrfs_sample_facts(EngineJob *job);
 
-/* Swap space need not be active to be looked for by its blocks: a suspended system lies in it. It is never copied on write. */
-int btrfs_check_swap(EngineJob *job);
+/* Swap space need not be active to be looked for by its blocks: a suspended system lies in it. It is never copied on write, so what is gets looked
+ * at last, where it was read anyway. is_asked: the beginning of the region is on its way into the page cache. */
+int btrfs_check_swap(EngineJob *job, bool is_asked);
 
 /* Only what is not compressed is moved (compressed extents have no length on the disk that a plan could use), so it must not be
  * compressed on the way. */

@@ -79,6 +79,7 @@ typedef struct Engine {
         bool by_slices;        /* a region may be longer than what is locked at once */
         bool keeps_privileges; /* setuid and file capabilities survive */
         bool kernel_copies;    /* the page cache stays as it is */
+        bool finds_swap;       /* looks itself, when it samples, whether it is swap space */
         int (*open)(EngineJob *job);
         int (*sample)(EngineJob *job);
         int (*reserve)(EngineJob *job);

@@ -30,17 +30,26 @@ void scratch_done(Scratch *scratch)
         scratch->donor_fd = fd_close(scratch->donor_fd);
 }
 
+int scratch_be_direct(int fd, bool direct)
+{
+        const int flags = fcntl(fd, F_GETFL);
+
+        if (flags < 0 || fcntl(fd, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) < 0)
+                return -errno;
+        return 0;
+}
+
 static int file_make(const FsVolume *volume, int root_fd, const FileId *parents, size_t n_parents,
                      int (*fill)(int fd, bool is_target), bool is_target)
 {
         _cleanup_close_ int fd = donor_create(volume, root_fd, parents, n_parents);
-        int flags, r;
+        int r;
 
         if (fd < 0)
                 return fd;
-        flags = fcntl(fd, F_GETFL);
-        if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_DIRECT) < 0)
-                return -errno;
+        r = scratch_be_direct(fd, false);
+        if (r < 0)
+                return r;
         r = fill(fd, is_target);
         return r < 0 ? r : TAKE_FD(fd);
 }

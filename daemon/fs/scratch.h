@@ -22,6 +22,9 @@ void scratch_done(Scratch *scratch);
 int scratch_make(const FsVolume *volume, int root_fd, const FileId *parents, size_t n_parents,
                  int (*fill)(int fd, bool is_target), Scratch *ret);
 
+/* Direct I/O from now on, or through the page cache. Returns 0 or -errno. */
+int scratch_be_direct(int fd, bool direct);
+
 /* A lease must be refused while a second descriptor is open, and granted when it is gone. Ends with target_fd as the only
  * descriptor. Returns 1; 0 for a wrong answer; -EOPNOTSUPP when leases are switched off; -errno. */
 int scratch_lease_answers(Scratch *scratch);

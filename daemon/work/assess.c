@@ -86,7 +86,7 @@ int assess_file(const FsVolume *volume, int root_fd, FileId id, PlanLimits *limi
 {
         _cleanup_(assessment_done) Assessment assessment = {0};
         _cleanup_close_ int fd = -EBADF;
-        bool swap;
+        bool swap = false;
         int r;
 
         fd = fs_volume_inode_open(volume, root_fd, id, O_RDONLY | O_NONBLOCK);
@@ -122,10 +122,12 @@ int assess_file(const FsVolume *volume, int root_fd, FileId id, PlanLimits *limi
                 return r;
         }
 
-        r = swap_signature_read(fd, assessment.facts.size_bytes, volume->facts.type->stale_read_ahead,
-                                &swap);
-        if (r < 0)
-                return r;
+        if (!policy->engine_finds_swap) {
+                r = swap_signature_read(fd, assessment.facts.size_bytes,
+                                        volume->facts.type->stale_read_ahead, &swap);
+                if (r < 0)
+                        return r;
+        }
         swap = swap && PROTECTED_BY(SWAP_SIGNATURE);
         if (swap)
                 assessment.reason = SKIP_SWAPFILE;

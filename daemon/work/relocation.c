@@ -142,9 +142,7 @@ static const Engine *relocation_engine(const Relocation *relocation)
 {
         const FsVolume *volume = relocation->volume;
 
-        if (volume->engine)
-                return volume->engine;
-        return fs_volume_promised_engine(volume);
+        return volume->engine ? volume->engine : fs_volume_promised_engine(volume);
 }
 
 static RelocationStep relocation_end(Relocation *relocation, Outcome outcome, Reason reason, int error)
@@ -296,6 +294,7 @@ static RelocationStep relocation_look(Relocation *relocation)
         assess_widen(relocation->volume, relocation->root_fd, planned_for,
                      relocation->options->max_sliced_bytes, &relocation->limits);
         relocation->policy.engine_keeps_privileges = planned_for->keeps_privileges;
+        relocation->policy.engine_finds_swap = planned_for->finds_swap && !relocation->options->dry_run;
         said = assess_file(relocation->volume, relocation->root_fd, relocation->candidate->id,
                            &relocation->limits, &relocation->policy, !relocation->options->dry_run,
                            &assessment);
