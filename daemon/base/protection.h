@@ -123,6 +123,9 @@
 #ifndef DEFRAGD_WITHOUT_OPTED_OUT
 #define DEFRAGD_WITHOUT_OPTED_OUT 0 /* user.defragd=off */
 #endif
+#ifndef DEFRAGD_WITHOUT_REJUDGED
+#define DEFRAGD_WITHOUT_REJUDGED 0 /* what a volume has become since it was judged */
+#endif
 #ifndef DEFRAGD_WITHOUT_SWAP_SIGNATURE
 #define DEFRAGD_WITHOUT_SWAP_SIGNATURE 0 /* files that look like swap space */
 #endif

@@ -64,7 +64,8 @@ int target_check_volume(EngineJob *job, const FsDriver *driver)
         if (r < 0)
                 return r;
         why = driver->refusal(&now);
-        return why == REASON_NONE ? ENGINE_DONE : target_verdict(job, ENGINE_SKIP, why);
+        return why == REASON_NONE || !PROTECTED_BY(REJUDGED) ? (int)ENGINE_DONE
+                                                             : target_verdict(job, ENGINE_SKIP, why);
 }
 
 int target_open(EngineJob *job, int flags)
