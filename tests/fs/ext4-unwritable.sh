@@ -16,6 +16,7 @@ mount -t tmpfs -o size=320M tmpfs "$SCRATCH/disk"
 IMAGES=$SCRATCH/disk
 test_volume 512M -J size=8
 fragment --files=3 --size=8M "$MNT"
+fragment --files=1 --size=4M --pattern=d512K,h64K --name=holes "$MNT"
 volume_umount volume
 # All that the file system writes for itself has its room, wherever mkfs only made zeros: the tables in front, and the journal.
 journal=$(debugfs -R 'bmap <8> 0' "${DEVICE[volume]}" 2>"$SCRATCH/debugfs")
@@ -23,7 +24,7 @@ journal=$(debugfs -R 'bmap <8> 0' "${DEVICE[volume]}" 2>"$SCRATCH/debugfs")
 dd if="$IMAGES/volume.image" of="$IMAGES/volume.image" bs=1M count=24 conv=notrunc status=none
 dd if="$IMAGES/volume.image" of="$IMAGES/volume.image" bs=4K skip="$journal" seek="$journal" count=2048 conv=notrunc status=none
 volume_mount volume
-remember files "$MNT"/file*
+remember files "$MNT"/file* "$MNT/holes0000"
 volume_remount volume
 
 # At which call is it at stake?
@@ -55,6 +56,10 @@ stays_where_it_was "$MNT/file0000"
 # A page of it is busy on the way back.
 stays_where_it_was "$MNT/file0002" --then=EBUSY
 (($(grep --count '^\*' "$SCRATCH/report") == 2)) || wrong "nothing was busy"
+# Half of the slice is moved, and cannot be written; the other half is refused for another reason. The device is what is said.
+stays_where_it_was "$MNT/holes0000" --then=EINVAL
+(($(grep --count '^\*' "$SCRATCH/report") == 2)) || wrong "nothing was refused"
+grep --quiet '"outcome":"failed","reason":"ENOSPC"' "$OUT" || wrong "that it cannot be written is not said"
 
 # With a disk that works again everything goes its way.
 volume_umount volume
