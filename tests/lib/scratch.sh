@@ -271,10 +271,18 @@ volume_is_free()
         is-free "${DEVICE[$1]}"
 }
 
+# Unmounted, and nobody has it any more. The mounts that a process had for itself go a moment after it, on a busy machine some moments; whoever
+# mounts the volume meanwhile gets it as it was, with its page cache, or shut down.
+volume_release()
+{
+        volume_umount "$1" || return 1
+        wait_until 25 volume_is_free "$1"
+}
+
 # Cold caches, and all space that was given back is really free.
 volume_remount()
 {
-        volume_umount "$1"
+        volume_release "$1" || return 1
         volume_mount "$@"
 }
 
@@ -304,7 +312,7 @@ volume_check()
         local name=$1
 
         if mountpoint -q "$SCRATCH/$name"; then
-                volume_umount "$name"
+                volume_release "$name"
         fi
         image_check "${KIND[$name]}" "${DEVICE[$name]}"
         [[ ${KIND[$name]} != exchange ]] || KIND[$name]=plain
@@ -315,8 +323,8 @@ volume_check()
 # mount takes them for what is on the disk (seen on Linux 6.18, and without any move).
 volume_recover()
 {
-        volume_umount "$1"
-        blockdev --flushbufs "${DEVICE[$1]}"
+        volume_release "$1" || return 1
+        blockdev --flushbufs "${DEVICE[$1]}" || return 1
         volume_mount "$1"
 }
 
