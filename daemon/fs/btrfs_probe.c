@@ -73,9 +73,7 @@ static int block_write(int fd, uint8_t *block, size_t n_bytes, unsigned number)
                 noise = noise * 1664525 + 1013904223;
                 block[i] = (uint8_t)(noise >> 24);
         }
-        if (pwrite(fd, block, n_bytes, (off_t)(number * n_bytes)) != (ssize_t)n_bytes)
-                return errno == ENOSPC ? -ENOSPC : -EIO;
-        return 0;
+        return scratch_write(fd, block, n_bytes, number * n_bytes);
 }
 
 /* The last block first: each is an extent of its own, and none lies behind the one before it in the file. */
@@ -98,9 +96,10 @@ static int scratch_holds(int fd, uint8_t *block, size_t n_bytes)
 {
         for (unsigned number = 0; number < DATA_BLOCKS; number++) {
                 uint32_t noise = number + 1;
+                int r = scratch_read(fd, block, n_bytes, number * n_bytes);
 
-                if (pread(fd, block, n_bytes, (off_t)(number * n_bytes)) != (ssize_t)n_bytes)
-                        return -EIO;
+                if (r < 0)
+                        return r;
                 for (size_t i = 0; i < n_bytes; i++) {
                         noise = noise * 1664525 + 1013904223;
                         if (block[i] != (uint8_t)(noise >> 24))

@@ -34,6 +34,7 @@ static void pattern_fill(char *piece, size_t i)
 static int scratch_fill(int fd, bool is_target)
 {
         char piece[PIECE_BYTES];
+        int r;
 
         if (ftruncate(fd, (off_t)SCRATCH_BYTES) < 0)
                 return -errno;
@@ -45,8 +46,9 @@ static int scratch_fill(int fd, bool is_target)
                 if (pieces[i] == UNWRITTEN || !is_target)
                         continue;
                 pattern_fill(piece, i);
-                if (pwrite(fd, piece, PIECE_BYTES, (off_t)(i * PIECE_BYTES)) != (ssize_t)PIECE_BYTES)
-                        return -EIO;
+                r = scratch_write(fd, piece, PIECE_BYTES, i * PIECE_BYTES);
+                if (r < 0)
+                        return r;
         }
         return fdatasync(fd) < 0 ? -errno : 0;
 }
@@ -57,8 +59,10 @@ static int scratch_reads_as_written(int fd)
         char piece[PIECE_BYTES], expected[PIECE_BYTES];
 
         for (size_t i = 0; i < N_PIECES; i++) {
-                if (pread(fd, piece, PIECE_BYTES, (off_t)(i * PIECE_BYTES)) != (ssize_t)PIECE_BYTES)
-                        return -EIO;
+                const int r = scratch_read(fd, piece, PIECE_BYTES, i * PIECE_BYTES);
+
+                if (r < 0)
+                        return r;
                 memset(expected, 0, PIECE_BYTES);
                 if (pieces[i] == DATA)
                         pattern_fill(expected, i);

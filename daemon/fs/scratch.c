@@ -39,6 +39,38 @@ int scratch_be_direct(int fd, bool direct)
         return 0;
 }
 
+int scratch_write(int fd, const void *content, size_t n_bytes, uint64_t offset)
+{
+        const char *bytes = content;
+
+        while (n_bytes > 0) {
+                const ssize_t n = pwrite(fd, bytes, n_bytes, (off_t)offset);
+
+                if (n <= 0)
+                        return n < 0 ? -errno : -EIO;
+                bytes += n;
+                n_bytes -= (size_t)n;
+                offset += (uint64_t)n;
+        }
+        return 0;
+}
+
+int scratch_read(int fd, void *ret, size_t n_bytes, uint64_t offset)
+{
+        char *bytes = ret;
+
+        while (n_bytes > 0) {
+                const ssize_t n = pread(fd, bytes, n_bytes, (off_t)offset);
+
+                if (n <= 0)
+                        return n < 0 ? -errno : -EIO;
+                bytes += n;
+                n_bytes -= (size_t)n;
+                offset += (uint64_t)n;
+        }
+        return 0;
+}
+
 static int file_make(const FsVolume *volume, int root_fd, const FileId *parents, size_t n_parents,
                      int (*fill)(int fd, bool is_target), bool is_target)
 {
@@ -114,8 +146,9 @@ int scratch_judge_stamps(FsVolume *volume, int write_fd, int fd, const void *con
                 return r;
         after = before;
         for (unsigned i = 0; i < STAMP_TRIES && is_distinct; i++) {
-                if (pwrite(write_fd, content, n_bytes, 0) != (ssize_t)n_bytes)
-                        return -EIO;
+                r = scratch_write(write_fd, content, n_bytes, 0);
+                if (r < 0)
+                        return r;
                 r = file_facts_refresh(fd, &after);
                 if (r < 0)
                         return r;

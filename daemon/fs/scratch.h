@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "fs/volume.h"
 
@@ -24,6 +25,10 @@ int scratch_make(const FsVolume *volume, int root_fd, const FileId *parents, siz
 
 /* Direct I/O from now on, or through the page cache. Returns 0 or -errno. */
 int scratch_be_direct(int fd, bool direct);
+
+/* All of it, there or back. Returns 0; -errno, so that a full volume is one; -EIO where the file ends before. */
+int scratch_write(int fd, const void *content, size_t n_bytes, uint64_t offset);
+int scratch_read(int fd, void *ret, size_t n_bytes, uint64_t offset);
 
 /* A lease must be refused while a second descriptor is open, and granted when it is gone. Ends with target_fd as the only
  * descriptor. Returns 1; 0 for a wrong answer; -EOPNOTSUPP when leases are switched off; -errno. */

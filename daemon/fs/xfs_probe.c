@@ -25,10 +25,12 @@
 static int scratch_fill(int fd, bool is_target)
 {
         char content[SCRATCH_BYTES];
+        int r;
 
         memset(content, is_target ? 'T' : 'D', sizeof(content));
-        if (pwrite(fd, content, sizeof(content), 0) != (ssize_t)sizeof(content))
-                return -EIO;
+        r = scratch_write(fd, content, sizeof(content), 0);
+        if (r < 0)
+                return r;
         if (fallocate(fd, 0, (off_t)SCRATCH_BYTES, (off_t)SCRATCH_BYTES) < 0)
                 return -errno;
         return fdatasync(fd) < 0 ? -errno : 0;
@@ -38,9 +40,10 @@ static int scratch_fill(int fd, bool is_target)
 static int scratch_holds(int fd, char letter)
 {
         char content[SCRATCH_BYTES];
+        const int r = scratch_read(fd, content, sizeof(content), 0);
 
-        if (pread(fd, content, sizeof(content), 0) != (ssize_t)sizeof(content))
-                return -EIO;
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < sizeof(content); i++)
                 if (content[i] != letter)
                         return 0;
