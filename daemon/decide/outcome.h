@@ -40,7 +40,7 @@ typedef enum Reason {
         SKIP_READ_ONLY,              /* the administrator mounted it so */
         SKIP_UNSUPPORTED_FILESYSTEM, /* no engine for this type */
         SKIP_NOT_A_FILE,             /* not a regular file */
-        SKIP_QUOTA,                  /* the owner is near a limit, or SWAPEXT under quota */
+        SKIP_QUOTA,                  /* EDQUOT; the owner is near a limit; or SWAPEXT under quota */
         SKIP_INODE_FORMAT,           /* SWAPEXT cannot fit the two inodes' forks into each other */
         SKIP_UNWRITTEN,       /* preallocated places, which SWAPEXT of this kernel would turn into data */
         SKIP_INDIRECT_MAPPED, /* mapped block by block, as on ext2 and ext3: the file, or all of the volume */
@@ -72,7 +72,7 @@ typedef enum Reason {
         CANCELLED_BUDGET, /* the rest would exceed what may be written today */
         /* of OUTCOME_NO_SPACE */
         NO_SPACE_RESERVE,    /* would dip into FreeSpaceReserve= */
-        NO_SPACE_FULL,       /* ENOSPC or EDQUOT */
+        NO_SPACE_FULL,       /* ENOSPC */
         NO_SPACE_FRAGMENTED, /* free space is no better than where the file lies */
         /* of OUTCOME_FAILED, where there is no errno to tell */
         FAILED_AUDIT,   /* what was committed is not what was promised */

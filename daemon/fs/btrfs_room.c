@@ -44,8 +44,8 @@ int btrfs_room_check(EngineJob *job, uint32_t fewest)
         r = btrfs_space_runs(job->root_fd, job->region.written_bytes, &n_runs);
         if (r == -ENOENT) {
                 r = free_runs_probe(job, &n_runs);
-                if (r == -ENOSPC || r == -EDQUOT)
-                        return target_verdict(job, ENGINE_NO_SPACE, NO_SPACE_FULL);
+                if (r < 0)
+                        return target_verdict_of_room(job, r);
         }
         if (r < 0)
                 return r;

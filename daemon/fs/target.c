@@ -37,9 +37,18 @@ int target_verdict_of_error(EngineJob *job, int error)
                 return target_verdict(job, ENGINE_SKIP, SKIP_IMMUTABLE);
         case ENOKEY: /* nobody has told the kernel its key */
                 return target_verdict(job, ENGINE_SKIP, SKIP_ENCRYPTED);
+        default:
+                return target_verdict_of_room(job, error);
+        }
+}
+
+int target_verdict_of_room(EngineJob *job, int error)
+{
+        switch (-error) {
         case ENOSPC:
-        case EDQUOT:
                 return target_verdict(job, ENGINE_NO_SPACE, NO_SPACE_FULL);
+        case EDQUOT: /* of this owner, project or subvolume: others have room */
+                return target_verdict(job, ENGINE_SKIP, SKIP_QUOTA);
         default:
                 return error;
         }
@@ -187,9 +196,8 @@ int target_reserve(EngineJob *job, uint64_t shift)
 
         r = donor_create(job->volume, job->root_fd, job->parents, job->n_parents);
         if (r < 0)
-                return r == -EROFS
-                               ? target_verdict(job, ENGINE_SKIP, SKIP_READ_ONLY)
-                               : (r == -ENOSPC ? target_verdict(job, ENGINE_NO_SPACE, NO_SPACE_FULL) : r);
+                return r == -EROFS ? target_verdict(job, ENGINE_SKIP, SKIP_READ_ONLY)
+                                   : target_verdict_of_room(job, r);
         job->donor_fd = r;
         r = donor_prepare(job->donor_fd, &job->sampled);
         if (r < 0)
@@ -199,10 +207,8 @@ int target_reserve(EngineJob *job, uint64_t shift)
                           job->volume->facts.block_bytes, &runs);
         if (r == DONOR_DIFFERS)
                 return target_verdict(job, ENGINE_NO_SPACE, NO_SPACE_FRAGMENTED);
-        if (r == -ENOSPC || r == -EDQUOT)
-                return target_verdict(job, ENGINE_NO_SPACE, NO_SPACE_FULL);
         if (r < 0)
-                return r;
+                return target_verdict_of_room(job, r);
 
         /* Free space may be as fragmented as the file is: then there is nothing to gain, and nothing was read yet. */
         job->runs_after = (uint32_t)u64_min(runs, UINT32_MAX);

@@ -19,6 +19,9 @@ int target_verdict(EngineJob *job, EngineVerdict what, Reason why);
 int target_verdict_of_error(EngineJob *job, int error);
 int target_verdict_of_lease(EngineJob *job, int r);
 
+/* The same of an error of taking room: the volume is full, or somebody's quota is, which is no matter of the volume's. */
+int target_verdict_of_room(EngineJob *job, int error);
+
 /* What the file system looks like now: somebody may have mounted it anew with other options, or changed what it is. Returns ENGINE_DONE, a
  * verdict, -errno. */
 int target_check_volume(EngineJob *job, const FsDriver *driver);

@@ -142,7 +142,7 @@ int user_copy_copy(EngineJob *job)
         if (r == COPY_UNREAD)
                 return target_verdict_of_read(job, -EIO);
         if (r < 0)
-                return r == -ENOSPC ? target_verdict(job, ENGINE_NO_SPACE, NO_SPACE_FULL) : r;
+                return target_verdict_of_room(job, r);
 
         /* Direct I/O wrote whole sectors; the donor must end where the target does. */
         if (target_donor_size(job) % block_bytes != 0) {
@@ -151,7 +151,7 @@ int user_copy_copy(EngineJob *job)
                 r = donor_reserve_tail(job->donor_fd, &job->map, job->donor_shift,
                                        u64_align_up(target_donor_size(job), block_bytes));
                 if (r < 0)
-                        return r == -ENOSPC ? target_verdict(job, ENGINE_NO_SPACE, NO_SPACE_FULL) : r;
+                        return target_verdict_of_room(job, r);
         }
         /* Begun here, waited for after the donor was read back: both wait for the device, so they do it together. */
         return copier_flush_begin(job->copier);

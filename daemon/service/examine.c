@@ -355,7 +355,7 @@ static bool learn_from_skip(const FsVolume *fs, Reason reason, VolumeVerdict *re
         else if (reason == SKIP_INDIRECT_MAPPED && fs_volume_refusal(fs) == reason)
                 *ret = skip(reason, LOG_NOTICE,
                             "an ext2 or ext3 without extents, nothing can be moved on it");
-        else if (reason == SKIP_NO_ENGINE || (reason == SKIP_QUOTA && !fs->engine))
+        else if (reason == SKIP_NO_ENGINE || (reason == SKIP_QUOTA && fs_volume_refusal(fs) == reason))
                 *ret = skip(reason, LOG_WARNING, "the probes found no engine that works here");
         else
                 return false;

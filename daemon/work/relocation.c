@@ -228,11 +228,11 @@ static bool relocation_prove_engine(Relocation *relocation, RelocationStep *ret_
                 *ret_step = relocation_end_by_error(relocation, error);
                 return false;
         case ENOSPC:
-        case EDQUOT:
                 *ret_step = relocation_end(relocation, OUTCOME_NO_SPACE, NO_SPACE_FULL, 0);
                 return false;
+        case EDQUOT:
         case EOPNOTSUPP:
-                why = SKIP_NO_LEASES;
+                why = error == -EDQUOT ? SKIP_QUOTA : SKIP_NO_LEASES;
         }
         *ret_step = relocation_end(relocation, OUTCOME_SKIPPED, why, 0);
         return false;

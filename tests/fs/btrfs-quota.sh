@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # btrfs with quota groups: what belongs to whom is the same afterwards, and a file that does not fit twice into what its subvolume may have is left
-# as it is, and why is said.
+# as it is, and why is said; the subvolumes that have room go on.
 # LIMIT: 60
 # ENGINES: btrfs
 
@@ -35,11 +35,12 @@ btrfs qgroup limit "$full" "$MNT/full"
 volume_remount volume
 remember files "$MNT"
 before=$(runs "$MNT/full/file0000")
-defrag '0|75' --no-budget --json "$MNT"
+# The full one comes first: no engine is proven there.
+defrag '0|75' --no-budget --json "$MNT/full" "$MNT/wide" "$MNT/tight"
 expect_same files
 expect_outcome "$MNT/wide/file0000" moved
 expect_outcome "$MNT/tight/file0000" moved
-expect_outcome "$MNT/full/file0000" no-space:full
+expect_outcome "$MNT/full/file0000" skipped:quota
 for name in wide tight full; do
         echo "$name: ${!name} bytes, then $(used "$name")"
         (($(used "$name") <= ${!name})) || lost "$name: $(used "$name") bytes, ${!name} before"
