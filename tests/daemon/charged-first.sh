@@ -3,6 +3,7 @@
 # DailyWrites= is spent in the ledger before it is spent on the disk: while the ledger cannot be stored, because the volume under it is
 # frozen, nothing is moved. A crash at any instant can make the budget smaller, never larger.
 # ENGINES: exchange
+# WHOLE_ENGINES: ext4 btrfs
 # TSAN: no
 # ASAN: no
 # LIMIT: 90

@@ -3,6 +3,7 @@
 # The limits that people set: DailyWrites= is a hard stop, also over restarts and kill -9; FreeSpaceReserve=, MaxRate=, pause and
 # resume, a full volume.
 # ENGINES: exchange
+# WHOLE_ENGINES: ext4 btrfs
 # TSAN: no
 # LIMIT: 240
 

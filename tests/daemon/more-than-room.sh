@@ -3,6 +3,7 @@
 # A volume with more fragmented files than a sweep keeps: when those are done it is swept again, until all are, and then no
 # more.
 # ENGINES: exchange
+# WHOLE_ENGINES: ext4 btrfs
 # SAMPLE: no
 # ASAN: no
 # TSAN: no

@@ -3,6 +3,7 @@
 # Names of files that would stop the service, drive a terminal or break a record, had they not been escaped; and Exclude= in the service,
 # by any of a file's names.
 # ENGINES: exchange
+# WHOLE_ENGINES: ext4 btrfs
 # TSAN: no
 # LIMIT: 120
 

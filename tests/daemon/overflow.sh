@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # More events than the kernel keeps for us, while the service cannot read them: a sweep finds what was written.
 # ENGINES: exchange
+# WHOLE_ENGINES: ext4 btrfs
 # TSAN: no
 # ASAN: no
 # LIMIT: 180

@@ -3,6 +3,7 @@
 # The queue outlives a kill -9 but for its last half minute, and a clean stop altogether; a file that was moved is not moved again
 # soon, though it became fragmented again.
 # ENGINES: exchange
+# WHOLE_ENGINES: ext4 btrfs
 # TSAN: no
 # LIMIT: 240
 

@@ -3,6 +3,7 @@
 # A reload takes what is right and keeps what was in force when anything is wrong; the queue is never dropped. A start with mistakes never
 # touches more than was meant.
 # ENGINES: exchange
+# WHOLE_ENGINES: ext4 btrfs
 # LIMIT: 180
 
 . "$(dirname "$0")/../lib/service.sh"

@@ -5,7 +5,7 @@
 # all settles: it answers, looks after all volumes, moves what is new, holds no more descriptors than before, and stops. No byte is changed.
 #
 # The order is random: SEED=N repeats one that was printed. STRESS_SECONDS=N, or MINUTES=N, for a longer time than 8 s.
-# ENGINES: exchange
+# ENGINES: exchange ext4 btrfs
 # LIMIT: 240
 
 . "$(dirname "$0")/../lib/service.sh"
@@ -67,7 +67,7 @@ mount_again()
                 [[ $(findmnt --noheadings --output FS-OPTIONS "$SCRATCH/bound") != "$2"* ]]; then
                 retry umount "$SCRATCH/bound"
         fi
-        retry mount -t xfs "${option[$2]}" "${DEVICE[$1]}" "$SCRATCH/$1"
+        retry mount -t "$(file_system "${KIND[$1]}")" "${option[$2]}" "${DEVICE[$1]}" "$SCRATCH/$1"
 }
 
 # New files in pieces, whose content and metadata are remembered.

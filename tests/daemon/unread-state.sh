@@ -3,6 +3,7 @@
 # While nobody can tell what the breaker has stopped, nothing is moved, and it is said so; a minute later the state directory is read again, and
 # the work goes on by itself.
 # ENGINES: exchange
+# WHOLE_ENGINES: btrfs
 # LIMIT: 400
 # ASAN: no
 # TSAN: no
