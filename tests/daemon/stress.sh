@@ -5,7 +5,8 @@
 # all settles: it answers, looks after all volumes, moves what is new, holds no more descriptors than before, and stops. No byte is changed.
 #
 # The order is random: SEED=N repeats one that was printed. STRESS_SECONDS=N, or MINUTES=N, for a longer time than 8 s.
-# ENGINES: exchange ext4 btrfs
+# ENGINES: exchange
+# WHOLE_ENGINES: ext4 btrfs
 # LIMIT: 240
 
 . "$(dirname "$0")/../lib/service.sh"
