@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/number.h"
 #include "base/protection.h"
+#include "decide/breaker.h"
 #include "facts/extent_map.h"
 #include "facts/swap_signature.h"
 #include "work/assess.h"
@@ -180,5 +181,38 @@ Outcome assess_error(int error, Reason *ret)
         default:
                 *ret = REASON_NONE;
                 return OUTCOME_FAILED;
+        }
+}
+
+Outcome assess_probe_error(int error, Reason *ret)
+{
+        *ret = REASON_NONE;
+        /* The disk's, or the kernel's. */
+        if (breaker_judge_error(-error, false) != TRIP_NONE)
+                return OUTCOME_FAILED;
+        switch (-error) {
+        case ENOMEM:
+        case ENFILE:
+        case EMFILE:
+        case EINTR:
+        case EAGAIN:
+        case ENODEV:
+        case ENXIO:
+                return OUTCOME_FAILED;
+        case ENOSPC:
+                *ret = NO_SPACE_FULL;
+                return OUTCOME_NO_SPACE;
+        case EDQUOT:
+                *ret = SKIP_QUOTA;
+                return OUTCOME_SKIPPED;
+        case EROFS:
+                *ret = SKIP_READ_ONLY;
+                return OUTCOME_SKIPPED;
+        case EOPNOTSUPP:
+                *ret = SKIP_NO_LEASES;
+                return OUTCOME_SKIPPED;
+        default:
+                *ret = SKIP_NO_ENGINE;
+                return OUTCOME_SKIPPED;
         }
 }

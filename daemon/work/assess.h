@@ -30,6 +30,9 @@ void assess_widen(const FsVolume *volume, int root_fd, const Engine *engine, uin
 /* What an error (-errno) of reaching the volume or opening the file read-only means: "failed" where it means no more than that. */
 Outcome assess_error(int error, Reason *ret);
 
+/* The same of an error of the probe (0: a wrong answer). SKIP_NO_ENGINE and the like hold for all of the volume, so what passes is "failed". */
+Outcome assess_probe_error(int error, Reason *ret);
+
 /* The runs that a file lies in up to size_bytes, without the lock. Returns 0; 1 when they cannot be counted now; -errno of the file. *ret
  * is written only on 0. Workers only. */
 int assess_runs(const FsVolume *volume, FileId id, uint64_t size_bytes, uint64_t *ret);

@@ -214,27 +214,18 @@ static bool relocation_enter(Relocation *relocation, RelocationStep *ret_step)
 static bool relocation_prove_engine(Relocation *relocation, RelocationStep *ret_step)
 {
         FsVolume *volume = relocation->volume;
-        Reason why = SKIP_NO_ENGINE;
+        Outcome outcome;
+        Reason why;
         int error = 0;
 
         if (volume->engine ||
             fs_volume_probe(volume, relocation->root_fd, &relocation->candidate->parent, 1, &error) == 0)
                 return true;
         log_debug("%s: no engine: %s", volume->uuid, error < 0 ? strerror(-error) : "a wrong answer");
-        switch (-error) {
-        case EROFS:
-        case EIO:
-        case EUCLEAN:
-                *ret_step = relocation_end_by_error(relocation, error);
-                return false;
-        case ENOSPC:
-                *ret_step = relocation_end(relocation, OUTCOME_NO_SPACE, NO_SPACE_FULL, 0);
-                return false;
-        case EDQUOT:
-        case EOPNOTSUPP:
-                why = error == -EDQUOT ? SKIP_QUOTA : SKIP_NO_LEASES;
-        }
-        *ret_step = relocation_end(relocation, OUTCOME_SKIPPED, why, 0);
+        outcome = assess_probe_error(error, &why);
+        if (outcome == OUTCOME_FAILED)
+                relocation_trip(relocation, breaker_judge_error(-error, false), -error);
+        *ret_step = relocation_end(relocation, outcome, why, outcome == OUTCOME_FAILED ? -error : 0);
         return false;
 }
 

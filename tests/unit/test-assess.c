@@ -2,6 +2,7 @@
 
 /* How much longer regions may be for an engine that works through them slice by slice. */
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -77,12 +78,49 @@ static void a_low_rate_is_kept(void **state)
         assert_int_equal(widened(&by_slices, MIB, 0).max_region_bytes, MIB);
 }
 
+/* What holds for a volume ends the work on it, what passes does not. */
+static void what_a_probe_came_to(void **state)
+{
+        static const struct {
+                int error;
+                Outcome outcome;
+                Reason reason;
+        } cases[] = {
+                {0, OUTCOME_SKIPPED, SKIP_NO_ENGINE},
+                {EINVAL, OUTCOME_SKIPPED, SKIP_NO_ENGINE},
+                {ENOTTY, OUTCOME_SKIPPED, SKIP_NO_ENGINE},
+                {EPERM, OUTCOME_SKIPPED, SKIP_NO_ENGINE},
+                {EOPNOTSUPP, OUTCOME_SKIPPED, SKIP_NO_LEASES},
+                {EROFS, OUTCOME_SKIPPED, SKIP_READ_ONLY},
+                {EDQUOT, OUTCOME_SKIPPED, SKIP_QUOTA},
+                {ENOSPC, OUTCOME_NO_SPACE, NO_SPACE_FULL},
+                {EIO, OUTCOME_FAILED, REASON_NONE},
+                {EUCLEAN, OUTCOME_FAILED, REASON_NONE},
+                {ENODATA, OUTCOME_FAILED, REASON_NONE},
+                {ETIMEDOUT, OUTCOME_FAILED, REASON_NONE},
+                {ENOMEM, OUTCOME_FAILED, REASON_NONE},
+                {EMFILE, OUTCOME_FAILED, REASON_NONE},
+                {EINTR, OUTCOME_FAILED, REASON_NONE},
+                {EAGAIN, OUTCOME_FAILED, REASON_NONE},
+                {ENODEV, OUTCOME_FAILED, REASON_NONE},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                Reason why;
+
+                assert_int_equal(assess_probe_error(-cases[i].error, &why), cases[i].outcome);
+                assert_int_equal(why, cases[i].reason);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_is_committed_at_once_stays_short),
                 cmocka_unit_test(slices_may_follow_each_other_for_longer),
                 cmocka_unit_test(a_low_rate_is_kept),
+                cmocka_unit_test(what_a_probe_came_to),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
