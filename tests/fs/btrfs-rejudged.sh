@@ -24,7 +24,7 @@ calls >"$SCRATCH/calls"
 commit=$(commit_point <"$SCRATCH/calls")
 [[ $commit ]] || fail "no commit: $(<"$SCRATCH/calls")"
 FILE=$MNT/file0001
-injected --at="$commit" --run="btrfs balance start --force -dconvert=raid5 '$MNT' >'$SCRATCH/balance' 2>&1" -- "$MNT/file0002"
+injected --at="$commit" --run="btrfs balance start --force -dconvert=raid5 -mconvert=raid1 '$MNT' >'$SCRATCH/balance' 2>&1" -- "$MNT/file0002"
 grep --quiet '^Done' "$SCRATCH/balance" || fail "not converted: $(<"$SCRATCH/balance")"
 expect_same files
 expect_outcome "$MNT/file0002" skipped:crash-unsafe
