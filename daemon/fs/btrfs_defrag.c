@@ -202,6 +202,8 @@ static int defrag_reserve(EngineJob *job)
         if (r < 0)
                 return r;
         /* Until the transaction commits the old places are taken, too. */
+        if (free_bytes < BTRFS_LEAST_FREE_BYTES)
+                return target_verdict(job, ENGINE_NO_SPACE, NO_SPACE_FULL);
         if (free_bytes < u64_add_saturate(job->region.bytes, PROTECTED_BY(RESERVE) ? job->reserve_bytes : 0))
                 return target_verdict(job, ENGINE_NO_SPACE, NO_SPACE_RESERVE);
         if (PROTECTED_BY(GAIN) &&

@@ -16,6 +16,7 @@
 #include "base/protection.h"
 #include "facts/btrfs.h"
 #include "fs/btrfs_defrag.h"
+#include "fs/btrfs_room.h"
 #include "fs/donor.h"
 #include "fs/driver.h"
 #include "fs/scratch.h"
@@ -244,8 +245,14 @@ static int btrfs_probe(FsVolume *volume, int root_fd, const FileId *parents, siz
         const size_t n_bytes = volume->facts.block_bytes;
         _cleanup_close_ int fd = -EBADF;
         _cleanup_free_ uint8_t *block = NULL;
+        uint64_t free_bytes;
         int r;
 
+        r = fs_volume_free_bytes(volume, root_fd, &free_bytes);
+        if (r < 0)
+                return r;
+        if (free_bytes < BTRFS_LEAST_FREE_BYTES)
+                return -ENOSPC;
         /* The alignment of direct I/O. */
         block = aligned_alloc(n_bytes, n_bytes);
         if (!block)

@@ -8,6 +8,10 @@
 
 #include "fs/engine.h"
 
+/* With less than that free nothing is even tried: each change takes new places in the trees, and where there are none for them Linux 6.18 may
+ * make the volume read-only (seen in __btrfs_free_extent() on one with 640 KiB left). Free bytes are none where the trees have no room. */
+#define BTRFS_LEAST_FREE_BYTES (16 * MIB)
+
 /* Would what is written come to lie in more runs than it takes to be worth it? fewest: even if all free space were one piece. Returns ENGINE_DONE, a
  * verdict or -errno. */
 int btrfs_room_check(EngineJob *job, uint32_t fewest);

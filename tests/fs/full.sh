@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A volume that is full, or nearly so: nothing is moved, nothing is lost, and it says so.
 # ASAN: no
-# ENGINES: exchange ext4 btrfs
+# ENGINES: exchange ext4
 # WHOLE_ENGINES: plain
 # LIMIT: 60
 
