@@ -126,6 +126,9 @@
 #ifndef DEFRAGD_WITHOUT_REJUDGED
 #define DEFRAGD_WITHOUT_REJUDGED 0 /* what a volume has become since it was judged */
 #endif
+#ifndef DEFRAGD_WITHOUT_TREE_ROOM
+#define DEFRAGD_WITHOUT_TREE_ROOM 0 /* btrfs: nothing is tried where nearly nothing is free */
+#endif
 #ifndef DEFRAGD_WITHOUT_SWAP_SIGNATURE
 #define DEFRAGD_WITHOUT_SWAP_SIGNATURE 0 /* files that look like swap space */
 #endif

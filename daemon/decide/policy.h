@@ -11,7 +11,6 @@ typedef struct Policy {
         bool executables;             /* files with an execute bit, too */
         bool busy_files;              /* files that are in use, where the engine can */
         bool engine_keeps_privileges; /* the volume's engine leaves setuid and capabilities alone */
-        bool engine_finds_swap;       /* it will look for swap space itself */
 } Policy;
 
 /* REASON_NONE when it may. */

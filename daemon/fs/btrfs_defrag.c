@@ -201,7 +201,7 @@ static int defrag_reserve(EngineJob *job)
         r = fs_volume_free_bytes(job->volume, job->root_fd, &free_bytes);
         if (r < 0)
                 return r;
-        if (free_bytes < BTRFS_LEAST_FREE_BYTES)
+        if (free_bytes < BTRFS_LEAST_FREE_BYTES && PROTECTED_BY(TREE_ROOM))
                 return target_verdict(job, ENGINE_NO_SPACE, NO_SPACE_FULL);
         /* Until the transaction commits the old places are taken, too. */
         if (free_bytes < u64_add_saturate(job->region.bytes, PROTECTED_BY(RESERVE) ? job->reserve_bytes : 0))

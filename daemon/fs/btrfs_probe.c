@@ -251,7 +251,7 @@ static int btrfs_probe(FsVolume *volume, int root_fd, const FileId *parents, siz
         r = fs_volume_free_bytes(volume, root_fd, &free_bytes);
         if (r < 0)
                 return r;
-        if (free_bytes < BTRFS_LEAST_FREE_BYTES)
+        if (free_bytes < BTRFS_LEAST_FREE_BYTES && PROTECTED_BY(TREE_ROOM))
                 return -ENOSPC;
         /* The alignment of direct I/O. */
         block = aligned_alloc(n_bytes, n_bytes);

@@ -8,8 +8,8 @@
 
 #include "fs/engine.h"
 
-/* With less than that free nothing is even tried: each change takes new places in the trees, and where there are none for them Linux 6.18 may
- * make the volume read-only (seen in __btrfs_free_extent() on one with 640 KiB left). Free bytes are none where the trees have no room. */
+/* With less than that free nothing is even tried: each change takes new places in the trees, and where there are none for them the kernel makes the
+ * volume read-only (seen on Linux 6.18, in __btrfs_free_extent(), on one that was being filled; which change was the one is not known). */
 #define BTRFS_LEAST_FREE_BYTES (16 * MIB)
 
 /* Would what is written come to lie in more runs than it takes to be worth it? fewest: even if all free space were one piece. Returns ENGINE_DONE, a

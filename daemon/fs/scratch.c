@@ -57,18 +57,11 @@ int scratch_write(int fd, const void *content, size_t n_bytes, uint64_t offset)
 
 int scratch_read(int fd, void *ret, size_t n_bytes, uint64_t offset)
 {
-        char *bytes = ret;
+        const ssize_t n = pread(fd, ret, n_bytes, (off_t)offset);
 
-        while (n_bytes > 0) {
-                const ssize_t n = pread(fd, bytes, n_bytes, (off_t)offset);
-
-                if (n <= 0)
-                        return n < 0 ? -errno : -EIO;
-                bytes += n;
-                n_bytes -= (size_t)n;
-                offset += (uint64_t)n;
-        }
-        return 0;
+        if (n < 0)
+                return -errno;
+        return n == (ssize_t)n_bytes ? 0 : -EIO;
 }
 
 static int file_make(const FsVolume *volume, int root_fd, const FileId *parents, size_t n_parents,

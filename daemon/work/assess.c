@@ -82,8 +82,8 @@ static int assess_layout(const FsVolume *volume, int fd, FileId id, const PlanLi
         return 0;
 }
 
-int assess_file(const FsVolume *volume, int root_fd, FileId id, PlanLimits *limits, const Policy *policy,
-                bool may_flush, Assessment *ret)
+int assess_file(const FsVolume *volume, int root_fd, FileId id, const Engine *engine, PlanLimits *limits,
+                const Policy *policy, bool dry_run, Assessment *ret)
 {
         _cleanup_(assessment_done) Assessment assessment = {0};
         _cleanup_close_ int fd = -EBADF;
@@ -107,7 +107,7 @@ int assess_file(const FsVolume *volume, int root_fd, FileId id, PlanLimits *limi
 
         limits->block_bytes = volume->facts.block_bytes;
         limits->unit_bytes = u64_max(assessment.facts.extent_hint_bytes, limits->block_bytes);
-        r = assess_layout(volume, fd, id, limits, may_flush, &assessment);
+        r = assess_layout(volume, fd, id, limits, !dry_run, &assessment);
         if (r < 0)
                 return r;
         if (assessment.plan.n_regions == 0) {
@@ -123,7 +123,7 @@ int assess_file(const FsVolume *volume, int root_fd, FileId id, PlanLimits *limi
                 return r;
         }
 
-        if (!policy->engine_finds_swap) {
+        if (dry_run || !engine->finds_swap) {
                 r = swap_signature_read(fd, assessment.facts.size_bytes,
                                         volume->facts.type->stale_read_ahead, &swap);
                 if (r < 0)

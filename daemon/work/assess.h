@@ -37,10 +37,11 @@ Outcome assess_probe_error(int error, Reason *ret);
  * is written only on 0. Workers only. */
 int assess_runs(const FsVolume *volume, FileId id, uint64_t size_bytes, uint64_t *ret);
 
-/* limits: block_bytes and unit_bytes are set from the volume and the file. may_flush: dirty data without a place on the
- * volume is written back first, so that it can be planned for. Returns 0 with a plan that moves something, ASSESS_*, or
+/* limits: block_bytes and unit_bytes are set from the volume and the file. engine: what the plan is for. dry_run: nothing follows; else dirty
+ * data without a place on the volume is written back first, so that it can be planned for, and an engine that finds swap space itself is left
+ * to. Returns 0 with a plan that moves something, ASSESS_*, or
  * -errno: -EWOULDBLOCK while somebody holds a lease, -ESTALE when the file is gone, -EFBIG for more extents than a whole-file
  * engine can take. *ret is written unless negative and released with assessment_done(). Workers only. */
-int assess_file(const FsVolume *volume, int root_fd, FileId id, PlanLimits *limits, const Policy *policy,
-                bool may_flush, Assessment *ret);
+int assess_file(const FsVolume *volume, int root_fd, FileId id, const Engine *engine, PlanLimits *limits,
+                const Policy *policy, bool dry_run, Assessment *ret);
 void assessment_done(Assessment *assessment);

@@ -285,9 +285,8 @@ static RelocationStep relocation_look(Relocation *relocation)
         assess_widen(relocation->volume, relocation->root_fd, planned_for,
                      relocation->options->max_sliced_bytes, &relocation->limits);
         relocation->policy.engine_keeps_privileges = planned_for->keeps_privileges;
-        relocation->policy.engine_finds_swap = planned_for->finds_swap && !relocation->options->dry_run;
-        said = assess_file(relocation->volume, relocation->root_fd, relocation->candidate->id,
-                           &relocation->limits, &relocation->policy, !relocation->options->dry_run,
+        said = assess_file(relocation->volume, relocation->root_fd, relocation->candidate->id, planned_for,
+                           &relocation->limits, &relocation->policy, relocation->options->dry_run,
                            &assessment);
         if (said < 0)
                 return relocation_end_by_error(relocation, said);

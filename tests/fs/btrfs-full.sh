@@ -4,9 +4,11 @@
 # no room: then not even the probe writes. It is said that it is full, not that the disk has failed.
 # ENGINES: btrfs
 # LIMIT: 60
+# MUTANTS: TREE_ROOM
 
-. "$(dirname "$0")/../lib/scratch.sh"
+. "$(dirname "$0")/../lib/inject.sh"
 test_begin "$@"
+need_inject
 
 test_volume 1G
 fragment --files=4 --size=16M "$MNT"
@@ -47,18 +49,32 @@ done
 printf '[Budget]\nFreeSpaceReserve=0\n' >>"$CONFIG"
 leave 4 12
 echo "$(free_bytes) bytes free"
-generation=$(btrfs inspect-internal dump-super "${DEVICE[volume]}" | awk '$1 == "generation" { print $2 }')
+generation()
+{
+        sync --file-system "$MNT"
+        btrfs inspect-internal dump-super "${DEVICE[volume]}" | awk '$1 == "generation" { print $2 }'
+}
+
+before=$(generation)
 defrag 75 --no-budget --json "$MNT"/file*
+after=$(generation)
+((after == before)) || lost "something was written: generation $before, now $after"
 for file in "$MNT"/file*; do
         expect_outcome "$file" no-space:full
 done
-sync --file-system "$MNT"
-now=$(btrfs inspect-internal dump-super "${DEVICE[volume]}" | awk '$1 == "generation" { print $2 }')
-((now == generation)) || fail "something was written: generation $generation, now $now"
 expect_same files
 rm "$MNT/ballast"
 volume_remount volume
-defrag 0 --no-budget --json "$MNT"/file*
-expect_outcome "$MNT/file0000" moved
+
+# It fills up while the first file is moved: that one ends, and no other one begins.
+FILE=$MNT/file0000
+calls >"$SCRATCH/calls"
+commit=$(commit_point <"$SCRATCH/calls")
+[[ $commit ]] || fail "no commit: $(<"$SCRATCH/calls")"
+FILE=$MNT/file0001
+injected --at="$commit" --run="fallocate --length $at '$MNT/ballast'" -- "$MNT/file0002"
+[[ $HIT ]] || wrong "nothing happened"
+echo "$(free_bytes) bytes free"
+expect_outcome "$MNT/file0002" no-space:full
 expect_same files
 volume_check volume

@@ -170,7 +170,8 @@ injected()
         rm -f "$STATE_DIRECTORY"/stopped-*
         status=0
         # The search for leaks stops all threads by ptrace(2), which is taken: it would wait for ever.
-        ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0 timeout --kill-after=5 60 inject --from="$MNT" --report="$SCRATCH/report" "${OPTIONS[@]}" "${RUN[@]}" \
+        ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0 timeout --kill-after=5 60 \
+                inject --from="$MNT" --report="$SCRATCH/report" "${OPTIONS[@]}" "${RUN[@]}" \
                 "$DEFRAGD" --once --config="$CONFIG" --no-budget --json "${files[@]}" \
                 >"$OUT" 2>"$ERR" </dev/null || status=$?
         HIT=$(sed -n 's/^\*[0-9]* //p;T;q' "$SCRATCH/report")

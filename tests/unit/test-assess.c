@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* How much longer regions may be for an engine that works through them slice by slice. */
+/* How much longer regions may be for an engine that works through them slice by slice, and what an error of the probe comes to. */
 
 #include <errno.h>
 #include <setjmp.h>
