@@ -151,7 +151,17 @@
 #define DEFRAGD_WITHOUT_KEEPS_UNWRITTEN 0 /* preallocated stays so, or is not moved */
 #endif
 #ifndef DEFRAGD_WITHOUT_COMPRESSION
-#define DEFRAGD_WITHOUT_COMPRESSION 0 /* what is not compressed is not moved where it would be */
+#define DEFRAGD_WITHOUT_COMPRESSION 0 /* what would not be encoded as it is does not move */
+#endif
+#ifndef DEFRAGD_WITHOUT_COMPRESSIBLE
+#define DEFRAGD_WITHOUT_COMPRESSIBLE 0 /* the same where it hardly could be compressed */
+#endif
+#ifndef DEFRAGD_WITHOUT_WHOLE_CHUNKS
+#define DEFRAGD_WITHOUT_WHOLE_CHUNKS 0 /* what is compressed together is made of whole extents (btrfs) */
+#endif
+#ifndef DEFRAGD_WITHOUT_NOT_GROWN
+#define DEFRAGD_WITHOUT_NOT_GROWN                                                                           \
+        0 /* what is compressed worse than before, or not any more, is the last that moves */
 #endif
 #ifndef DEFRAGD_WITHOUT_WHOLE_EXTENTS
 #define DEFRAGD_WITHOUT_WHOLE_EXTENTS 0 /* what moving takes comes back: no part of an extent alone */

@@ -2,7 +2,7 @@
 
 /* How a plan is made, in time proportional to the number of extents.
  *
- * The extents become runs. A run that touches a wall (a shared extent that must stay so, one without an address, one that
+ * The extents become runs. A run that touches a wall (a shared extent that must stay so, one that could not be encoded as it is, one without an address, one that
  * is not aligned to blocks) is fixed as a whole: moving its other part would only cut it in two, so
  * nothing can be gained there. A good run is fixed because it is not worth moving. What is left between
  * two fixed runs is a group of bad runs, all shorter than bytes_per_run, and holes. Runs that can only move
@@ -118,7 +118,7 @@ static size_t runs_read(const Planner *planner, const ExtentMap *map, bool shari
                 else if (wall)
                         pieces[n - 1].fixed = true; /* goes on behind the wall */
                 wall = false;
-                expected = physical + (to - from);
+                expected = extent->encoding ? extent_physical_end(extent) : physical + (to - from);
 
                 piece = &pieces[n - 1];
                 piece->end = to;
@@ -129,8 +129,8 @@ static size_t runs_read(const Planner *planner, const ExtentMap *map, bool shari
                         piece->written_bytes += to - from;
                 if (extent->shared)
                         piece->shared_bytes += to - from;
-                if ((extent->shared && sharing_is_wall) || from % block != 0 || to % block != 0 ||
-                    from != extent->logical)
+                if ((extent->shared && sharing_is_wall) || extent->stays || from % block != 0 ||
+                    to % block != 0 || from != extent->logical)
                         piece->fixed = true;
         }
         /* The last run may go on where the map does not, and would be cut. */

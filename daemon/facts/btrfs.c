@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "base/protection.h"
+#include "facts/btrfs_encoding.h"
 #include "facts/btrfs_inodes.h"
 #include "facts/btrfs_ties.h"
 #include "facts/btrfs_tree.h"
@@ -262,6 +263,7 @@ const FileSystemType file_system_btrfs = {
         .inode_open = btrfs_inode_open,
         .inode_read = btrfs_inode_read,
         .inodes_next = btrfs_inodes_next,
+        .map_decode = btrfs_map_decode,
         .map_tie = btrfs_map_tie,
         .free_bytes = btrfs_free_bytes,
         .is_exclusive = btrfs_is_exclusive,

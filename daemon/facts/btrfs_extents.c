@@ -1,23 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Extent items of one file against the tree of extents, and the rule by which the kernel decides whether to compress. */
+/* Extent items of one file against the tree of extents. */
 
 #include <endian.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/number.h"
 #include "base/units.h"
+#include "facts/btrfs_encoding.h"
 #include "facts/btrfs_extents.h"
 #include "facts/btrfs_tree.h"
 
@@ -86,23 +83,13 @@ static int map_append(ExtentMap *map, size_t *room, const Extent *extent)
 {
         Extent *last = map->n_extents > 0 ? &map->extents[map->n_extents - 1] : NULL;
 
-        if (last && !extent->unplaced && !last->unplaced && last->unwritten == extent->unwritten &&
-            last->logical + last->length == extent->logical &&
+        if (last && !extent->unplaced && !last->unplaced && !extent->encoding && !last->encoding &&
+            last->unwritten == extent->unwritten && last->logical + last->length == extent->logical &&
             last->physical + last->length == extent->physical) {
                 last->length += extent->length;
                 return 0;
         }
-        if (map->n_extents == *room) {
-                const size_t more = *room ? *room * 2 : 256;
-                Extent *grown = reallocarray(map->extents, more, sizeof(*grown));
-
-                if (!grown)
-                        return -ENOMEM;
-                map->extents = grown;
-                *room = more;
-        }
-        map->extents[map->n_extents++] = *extent;
-        return 0;
+        return extent_map_append(map, room, extent);
 }
 
 /* Written extents as the kernel may see them before it moves anything: what lies together in the file and on the disk is one. */
@@ -195,6 +182,21 @@ static void gathered_done(Gathered *gathered)
         extent_map_done(&gathered->map);
 }
 
+/* Takes in what is compressed. The kernel leaves none of it where it is (Linux 5.18, fs/btrfs/defrag.c, defrag_collect_targets()). */
+static int region_take_encoded(Gathered *gathered, const BtrfsItem *item,
+                               const struct btrfs_file_extent_item *raw)
+{
+        BtrfsRegion *region = &gathered->region;
+        Extent extent;
+
+        btrfs_encoded_extent(item->key.offset, raw, gathered->end, &extent);
+        region->moved_bytes += extent.encoded_bytes;
+        region->encoded_bytes += extent.encoded_bytes;
+        if (!extent.stays)
+                region->freed_bytes += extent.encoded_bytes;
+        return map_append(&gathered->map, &gathered->room, &extent);
+}
+
 /* Takes in one item. One that reaches over an end of the region stays where it is in part, so it refers from outside, too. */
 static int region_take(Gathered *gathered, const BtrfsItem *item)
 {
@@ -217,12 +219,13 @@ static int region_take(Gathered *gathered, const BtrfsItem *item)
         /* A hole. */
         if (raw.disk_bytenr == 0 || end <= item->key.offset)
                 return 0;
+        if (raw.compression != BTRFS_ENCODING_NONE)
+                return region_take_encoded(gathered, item, &raw);
         extent = (Extent){
                 .logical = item->key.offset,
                 .physical = le64toh(raw.disk_bytenr) + le64toh(raw.offset),
                 .length = end - item->key.offset,
                 .unwritten = raw.type == BTRFS_FILE_EXTENT_PREALLOC,
-                .unplaced = raw.compression != 0,
         };
         r = map_append(&gathered->map, &gathered->room, &extent);
         /* Preallocated places are not moved. They count as references by not being counted here. */
@@ -230,8 +233,6 @@ static int region_take(Gathered *gathered, const BtrfsItem *item)
                 return r;
         joined_add(gathered, &extent);
         region->moved_bytes += extent.length;
-        if (raw.compression != 0)
-                region->compressed_bytes += extent.length;
         if (extent.length != le64toh(raw.num_bytes))
                 return 0;
         /* Refers to all of it: whoever else refers to it shares it, which the map of FIEMAP shows, also within one file (measured on Linux 6.18). */
@@ -422,107 +423,4 @@ int btrfs_range_settle(int fd, uint64_t offset, uint64_t length)
         struct fiemap request = {.fm_start = offset, .fm_length = length, .fm_flags = FIEMAP_FLAG_SYNC};
 
         return ioctl(fd, FS_IOC_FIEMAP, &request) < 0 ? -errno : 0;
-}
-
-/* The value of an option in a list "a,b=c,d"; NULL: not there. An option without a value has an empty one. */
-static const char *option_find(const char *options, const char *name, size_t *ret_bytes)
-{
-        const size_t n_name = strlen(name);
-
-        while (*options != '\0') {
-                const size_t n_bytes = strcspn(options, ",");
-
-                if (n_bytes >= n_name && strncmp(options, name, n_name) == 0 &&
-                    (n_bytes == n_name || options[n_name] == '=')) {
-                        const size_t skipped = n_name + (n_bytes > n_name);
-
-                        *ret_bytes = n_bytes - skipped;
-                        return options + skipped;
-                }
-                options += n_bytes + (options[n_bytes] == ',');
-        }
-        return NULL;
-}
-
-static bool is_word(const char *text, size_t n_bytes, const char *word)
-{
-        return n_bytes == strlen(word) && strncmp(text, word, n_bytes) == 0;
-}
-
-/* The order of fs/btrfs/inode.c, inode_need_compress(); whether the data looks compressible is not asked. */
-bool btrfs_compresses(const char *super_options, unsigned flags, const char *property)
-{
-        size_t n_bytes;
-        const char *value;
-
-        /* No checksums, or not copied on write: such data is never compressed. */
-        if (flags & FS_NOCOW_FL)
-                return false;
-        if (option_find(super_options, "compress-force", &n_bytes))
-                return true;
-        /* Also set when compressing it has been tried in vain. */
-        if (flags & FS_NOCOMP_FL)
-                return false;
-        if (flags & FS_COMPR_FL)
-                return true;
-        if (property && property[0] != '\0' && strcmp(property, "none") != 0 && strcmp(property, "no") != 0)
-                return true;
-        value = option_find(super_options, "compress", &n_bytes);
-        return value && !is_word(value, n_bytes, "no") && !is_word(value, n_bytes, "none");
-}
-
-/* The super block's options as the mount table shows them, by way of the mount that fd was opened through. Returns 0 with *ret owned by the
- * caller, -ENODEV when it is mounted no more, -errno. */
-static int super_options_read(int fd, char **ret)
-{
-        _cleanup_fclose_ FILE *table = NULL;
-        _cleanup_free_ char *line = NULL;
-        struct statx status;
-        size_t room = 0;
-
-        if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_MNT_ID, &status) < 0)
-                return -errno;
-        if (!(status.stx_mask & STATX_MNT_ID))
-                return -EOPNOTSUPP;
-        table = fopen("/proc/self/mountinfo", "re");
-        if (!table)
-                return -errno;
-        while (getline(&line, &room, table) > 0) {
-                unsigned long long mount_id;
-                char *rest;
-                int n = 0;
-
-                if (sscanf(line, "%llu %n", &mount_id, &n) != 1 || mount_id != status.stx_mnt_id)
-                        continue;
-                /* ... optional fields - type source options; blanks within are written as \040. */
-                rest = strstr(line + n, " - ");
-                rest = rest ? strchr(rest + 3, ' ') : NULL;
-                rest = rest ? strchr(rest + 1, ' ') : NULL;
-                if (!rest)
-                        return -EBADMSG;
-                rest[strcspn(rest, "\n")] = '\0';
-                *ret = strdup(rest + 1);
-                return *ret ? 0 : -ENOMEM;
-        }
-        return -ENODEV;
-}
-
-int btrfs_would_compress(int fd)
-{
-        _cleanup_free_ char *options = NULL;
-        char property[32] = "";
-        unsigned flags = 0;
-        ssize_t n;
-        int r;
-
-        r = super_options_read(fd, &options);
-        if (r < 0)
-                return r;
-        if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
-                return -errno;
-        n = fgetxattr(fd, "btrfs.compression", property, sizeof(property) - 1);
-        if (n < 0 && errno != ENODATA)
-                return -errno;
-        property[n < 0 ? 0 : n] = '\0';
-        return btrfs_compresses(options, flags, property);
 }

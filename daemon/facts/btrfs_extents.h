@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What of a file's extents only the trees tell, and what the file system would write in their place.
+/* What of a file's extents only the trees tell.
  *
  * An extent of a file is a part of an extent on the disk, and that one is given back only when nobody refers to any part of it any
  * more: to move a part takes space and gives none back. (Measured on Linux 6.18: a file of 157 MB took 223 MB after
@@ -15,13 +15,14 @@
 #include "facts/file_id.h"
 
 typedef struct BtrfsRegion {
-        uint64_t moved_bytes; /* of written extents: space that moving the region takes */
+        uint64_t
+                moved_bytes; /* of written extents: space that moving the region takes, if what is compressed stays as short as it is */
         uint64_t
                 freed_bytes; /* and gives back: extents on the disk that nothing outside the region refers to. They are as long as
                                  * they were written, whatever has become of parts of them since */
         uint64_t
                 held_bytes; /* and more of it where the kernel moves single extents, too: it leaves the end of what lies together where it is */
-        uint64_t compressed_bytes;
+        uint64_t encoded_bytes; /* of those, as long as they are on the disk */
         uint32_t n_items;
         bool has_parts; /* of extents: nothing comes back of one before the last part has moved */
 } BtrfsRegion;
@@ -40,10 +41,3 @@ int btrfs_range_settle(int fd, uint64_t offset, uint64_t length);
 
 /* 64 MiB in pieces of 1 KiB; 3 MB of memory. */
 #define BTRFS_REGION_ITEMS_MAX 65536
-
-/* Would the file system compress what is written to this file now? By the mount's compress= and compress-force=, the inode's flags and
- * the property btrfs.compression. Also true for a file whose data may turn out not to be compressible. Returns 1, 0 or -errno. */
-int btrfs_would_compress(int fd);
-
-/* The same out of what is known: options of the super block as the mount table shows them, FS_*_FL, and the property's value (NULL: none). Pure. */
-bool btrfs_compresses(const char *super_options, unsigned flags, const char *property);

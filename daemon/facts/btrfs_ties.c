@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Which extents of a file stand for parts of one extent on the disk.
+/* Which extents of a file stand for parts of one extent on the disk, and which could not be moved as they are.
  *
  * An extent of 128 MiB in which one block was written anew is still 128 MiB on the disk, and two extents in the file's map with the new
  * block between them. */
@@ -13,6 +13,8 @@
 
 #include "base/cleanup.h"
 #include "base/number.h"
+#include "base/protection.h"
+#include "facts/btrfs_encoding.h"
 #include "facts/btrfs_ties.h"
 #include "facts/btrfs_tree.h"
 
@@ -125,7 +127,23 @@ static int spans_scan(int fs_fd, FileId id, uint64_t end, Spans *spans)
         return r < 0 ? r : 0;
 }
 
-int btrfs_map_tie(int fs_fd, FileId id, ExtentMap *map)
+/* Where nothing is compressed whoever moves it asks: then it is the file's matter, not the plan's. */
+static int encodings_judge(int fd, ExtentMap *map)
+{
+        BtrfsEncoding would;
+        int r;
+
+        if (!map->any_encoded || !PROTECTED_BY(COMPRESSION))
+                return 0;
+        r = btrfs_encoding_read(fd, &would);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < map->n_extents; i++)
+                map->extents[i].stays = !btrfs_encoding_keeps(would, &map->extents[i]);
+        return 0;
+}
+
+int btrfs_map_tie(int fd, FileId id, ExtentMap *map)
 {
         _cleanup_(spans_done) Spans spans = {0};
         uint64_t reach = 0;
@@ -133,10 +151,13 @@ int btrfs_map_tie(int fs_fd, FileId id, ExtentMap *map)
 
         if (map->n_extents == 0)
                 return 0;
-        r = spans_scan(fs_fd, id, map->extents[map->n_extents - 1].logical, &spans);
+        r = spans_scan(fd, id, map->extents[map->n_extents - 1].logical, &spans);
         if (r < 0)
                 return r;
         spans_connect(&spans);
+        r = encodings_judge(fd, map);
+        if (r < 0)
+                return r;
         for (size_t i = 0, next = 0; i < map->n_extents; i++) {
                 Extent *extent = &map->extents[i];
                 const uint64_t end = u64_add_saturate(extent->logical, extent->length);

@@ -6,4 +6,4 @@
 #include "facts/extent_map.h"
 #include "facts/file_id.h"
 
-int btrfs_map_tie(int fs_fd, FileId id, ExtentMap *map);
+int btrfs_map_tie(int fd, FileId id, ExtentMap *map);

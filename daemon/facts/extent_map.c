@@ -23,7 +23,7 @@
         (FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_ENCODED |                           \
          FIEMAP_EXTENT_DATA_INLINE | FIEMAP_EXTENT_DATA_TAIL | FIEMAP_EXTENT_NOT_ALIGNED)
 
-static int map_append(ExtentMap *map, size_t *room, const Extent *extent)
+int extent_map_append(ExtentMap *map, size_t *room, const Extent *extent)
 {
         if (map->n_extents == *room) {
                 size_t more = *room ? *room * 2 : FIRST_BATCH;
@@ -53,6 +53,7 @@ static bool extent_clip(const struct fiemap_extent *raw, uint64_t start, uint64_
                 .unwritten = raw->fe_flags & FIEMAP_EXTENT_UNWRITTEN,
                 .shared = raw->fe_flags & FIEMAP_EXTENT_SHARED,
                 .unplaced = raw->fe_flags & UNPLACED_FLAGS,
+                .encoding = raw->fe_flags & FIEMAP_EXTENT_ENCODED ? EXTENT_ENCODED_SOMEHOW : 0,
         };
         return true;
 }
@@ -108,7 +109,7 @@ int extent_map_read(int fd, uint64_t offset, uint64_t length, bool sync, size_t 
                                 last = true;
                                 break;
                         }
-                        r = map_append(&map, &room, &extent);
+                        r = extent_map_append(&map, &room, &extent);
                         if (r < 0)
                                 goto fail;
                 }
@@ -144,7 +145,7 @@ uint64_t extent_map_runs(const ExtentMap *map)
                         continue;
                 if (n_runs == 0 || extent->physical != expected)
                         n_runs++;
-                expected = extent->physical + extent->length;
+                expected = extent_physical_end(extent);
         }
         return n_runs;
 }

@@ -15,19 +15,31 @@ typedef struct Extent {
         uint64_t logical;
         uint64_t physical;
         uint64_t length;
-        bool unwritten; /* allocated, reads as zeros */
-        bool shared;    /* also belongs to another file or to another place of this one */
+        uint32_t encoded_bytes; /* of an encoded one: its length on the volume */
+        uint8_t encoding;       /* how it is compressed, as the file system numbers it; 0: not at all */
+        bool unwritten;         /* allocated, reads as zeros */
+        bool shared;            /* also belongs to another file or to another place of this one */
         bool unplaced; /* not on the volume yet (delayed allocation) or not addressable: physical means nothing */
         bool partial; /* FileSystemType.map_tie(): one of several parts of one extent on the disk */
         bool tied;    /* the same: parts of one lie both before its end and behind it */
+        bool stays;   /* the same: it could not be moved and be encoded as it is */
 } Extent;
 
 typedef struct ExtentMap {
         Extent *extents; /* owned */
         size_t n_extents;
         bool complete; /* false: the file goes on behind the last extent, max_extents was reached, or the answer did not go forward */
-        bool any_encoded; /* compressed or encrypted: such extents are unplaced and stay so */
+        bool any_encoded; /* compressed or encrypted: such extents are unplaced until FileSystemType.map_decode() has found them */
 } ExtentMap;
+
+/* How an extent is encoded before that is known. */
+#define EXTENT_ENCODED_SOMEHOW UINT8_MAX
+
+/* What lies on the volume right behind it. */
+static inline uint64_t extent_physical_end(const Extent *extent)
+{
+        return extent->physical + (extent->encoding ? extent->encoded_bytes : extent->length);
+}
 
 /* The most that one map may hold: 1,000,000 extents are 40 MB. A file with more is worked on from its start, and
  * what lies behind is seen once the beginning has been mended. */
@@ -40,6 +52,9 @@ typedef struct ExtentMap {
  * released with extent_map_done(). Workers only. */
 int extent_map_read(int fd, uint64_t offset, uint64_t length, bool sync, size_t max_extents, ExtentMap *ret);
 void extent_map_done(ExtentMap *map);
+
+/* Puts an extent behind the others; *room counts those that the list has room for, 0 for an empty map. Returns 0 or -ENOMEM. */
+int extent_map_append(ExtentMap *map, size_t *room, const Extent *extent);
 
 /* Both are pure. Unplaced extents count in neither. */
 uint64_t extent_map_runs(const ExtentMap *map);

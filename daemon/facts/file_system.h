@@ -86,9 +86,14 @@ struct FileSystemType {
         int (*inodes_next)(const FsFacts *facts, int fs_fd, InodeCursor *cursor,
                            int (*on_inode)(const InodeFacts *inode, void *userdata), void *userdata);
 
-        /* Says of the extents of a file's map which are parts of one extent on the disk: none of its space comes back before the last part
-         * has moved. Best effort. NULL: each extent stands for itself. Returns 0 or -errno. */
-        int (*map_tie)(int fs_fd, FileId id, ExtentMap *map);
+        /* Says of the encoded extents of a map, which is read anew for that, where they lie and how long they are there. What it cannot tell of
+         * stays unplaced. Its first extent must not begin within one on the disk. NULL: nothing can be told of any. Returns 0 or -errno. */
+        int (*map_decode)(int fs_fd, FileId id, ExtentMap *map);
+
+        /* Says of the extents of a file's whole map, through a descriptor of that file, which are parts of one extent on the disk: none of
+         * its space comes back before the last part has moved; and which could not be moved and stay encoded, or not encoded, as they are. Best
+         * effort. NULL: each extent stands for itself, and none of them stays. Returns 0 or -errno. */
+        int (*map_tie)(int fd, FileId id, ExtentMap *map);
 
         /* Without waiting for the volume, as far as it can tell so. Returns 0 or -errno. */
         int (*free_bytes)(const FsFacts *facts, int fs_fd, uint64_t *ret);

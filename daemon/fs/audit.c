@@ -56,7 +56,8 @@ static int look(const EngineJob *job, int fd, bool is_quiet, TripKind *ret_kind)
         if (r < 0)
                 return r;
         facts.content_differs = r == COPY_WRONG;
-        r = extent_map_read(fd, job->region.offset, length, false, EXTENT_MAP_MAX, &map);
+        r = fs_volume_map_read(job->volume, fd, job->target, job->region.offset, length, false,
+                               EXTENT_MAP_MAX, &map);
         if (r < 0)
                 return r;
         r = file_facts_read(fd, &after);

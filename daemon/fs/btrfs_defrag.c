@@ -7,7 +7,7 @@
  * in here leaves a file whose content is as it was; after a crash each extent is the old one or the new one.
  *
  * What the kernel does not look after is space and form. It gives shared extents copies of their own, it compresses or does not as the
- * mount says now, and it moves parts of extents, which frees nothing. And it only marks: a call for a gigabyte returns with a gigabyte to be
+ * mount says now if it is not told, and it moves parts of extents, which frees nothing. And it only marks: a call for a gigabyte returns with a gigabyte to be
  * written, at nobody's pace. So regions are taken in slices, each looked at right before, of which no more than two are under way (but for
  * batches). */
 
@@ -46,9 +46,10 @@ typedef struct State {
         uint64_t slice_bytes;
         CacheNote cached;
         BtrfsLayout layout;
-        bool is_over;    /* there is no next one */
-        bool in_batches; /* slices are marked, several of them, and then written */
-        bool is_writing; /* they are marked */
+        BtrfsEncoding would; /* what the file is written as now */
+        bool is_over;        /* there is no next one */
+        bool in_batches;     /* slices are marked, several of them, and then written */
+        bool is_writing;     /* they are marked */
         BtrfsPieces pieces;
 } State;
 _Static_assert(sizeof(State) <= sizeof(EngineCookie), "the cookie has room");
@@ -107,7 +108,7 @@ static int slice_is_shared(const EngineJob *job, const BtrfsSlice *slice)
         BtrfsSlice now;
         int r;
 
-        r = btrfs_slice_read(job->target_fd, slice->offset, slice->end, false, &now, NULL);
+        r = btrfs_slice_read(job, slice->offset, slice->end, false, &now, NULL);
         if (r < 0)
                 return r == -EAGAIN ? 1 : r;
         return now.shared_bytes > slice->shared_bytes;
@@ -132,6 +133,15 @@ static void slice_ask(const EngineJob *job, const BtrfsSlice *slice, uint64_t as
         page_cache_refill(job->target_fd, from, to - from);
 }
 
+static void first_ask(EngineJob *job, State *state)
+{
+        if (job->was_quiet)
+                btrfs_pieces_ask(&state->pieces, job, job->target_fd);
+        state->asked = job->region.offset + u64_min(job->region.length, BTRFS_SLICE_BYTES);
+        page_cache_refill(job->target_fd, job->region.offset, state->asked - job->region.offset);
+        state_put(job, state);
+}
+
 static int defrag_sample(EngineJob *job)
 {
         State state = {
@@ -154,19 +164,21 @@ static int defrag_sample(EngineJob *job)
         r = btrfs_check_swap(job, false);
         if (r != ENGINE_DONE)
                 return r;
-        r = btrfs_check_compression(job);
-        if (r != ENGINE_DONE)
+        r = btrfs_encoding_read(job->target_fd, &state.would);
+        if (r < 0)
                 return r;
-        /* They and the first slice are read while the rest is looked at. */
+        /* They and the first slice are read while the rest is looked at; or when that is over, where it may well come to nothing. */
         btrfs_pieces_choose(job, &state.pieces);
-        if (job->was_quiet)
-                btrfs_pieces_ask(&state.pieces, job, job->target_fd);
-        state.asked = job->region.offset + u64_min(job->region.length, BTRFS_SLICE_BYTES);
-        page_cache_refill(job->target_fd, job->region.offset, state.asked - job->region.offset);
-        state_put(job, &state);
-        r = btrfs_layout_read(job, &state.layout);
+        if (state.would.type == BTRFS_ENCODING_NONE)
+                first_ask(job, &state);
+        r = btrfs_layout_read(job, state.would, &state.layout);
         if (r != ENGINE_DONE)
                 return r;
+        if (state.would.type != BTRFS_ENCODING_NONE)
+                first_ask(job, &state);
+        /* What the kernel makes of compressed data is seen at the first chunk. */
+        if (state.layout.is_encoded)
+                state.slice_bytes = BTRFS_CHUNK_BYTES;
         r = btrfs_check_swap(job, true);
         if (r != ENGINE_DONE)
                 return r;
@@ -183,17 +195,17 @@ static int defrag_sample(EngineJob *job)
         return r;
 }
 
-/* Single extents are moved by a call that begins to write at once (seen on Linux 6.18). */
+/* Single extents are moved by a call that begins to write at once (seen on Linux 6.18), and compressed ones are by every kernel. */
 static bool moves_singles(const EngineJob *job, const State *state)
 {
-        return job->volume->moves_singles && !state->in_batches;
+        return (job->volume->moves_singles || state->layout.is_encoded) && !state->in_batches;
 }
 
 /* Nothing can be reserved: the kernel takes space when it writes. What can be known before is whether there is enough. */
 static int defrag_reserve(EngineJob *job)
 {
-        const uint32_t fewest = btrfs_fewest_runs(&job->map, job->volume->moves_singles);
         State state = state_get(job);
+        const uint32_t fewest = btrfs_fewest_runs(&job->map, moves_singles(job, &state));
         uint64_t free_bytes;
         bool in_pieces;
         int r;
@@ -212,7 +224,7 @@ static int defrag_reserve(EngineJob *job)
                 return target_verdict(job, ENGINE_NO_GAIN, REASON_NONE);
         job->runs_after = fewest;
         r = btrfs_room_check(job, fewest);
-        if (r != ENGINE_DONE)
+        if (r != ENGINE_DONE || state.layout.is_encoded)
                 return r;
         r = btrfs_room_in_pieces(job, &in_pieces);
         if (r != ENGINE_DONE || !in_pieces)
@@ -243,8 +255,12 @@ static int slice_begin(EngineJob *job, State *state, const BtrfsSlice *slice)
         slice_ask(job, slice, state->asked);
         state->asked = u64_max(state->asked, slice->end);
         for (unsigned n = 1;; n++) {
-                r = btrfs_range_move(job->target_fd, slice->offset, slice->end, moves_singles(job, state),
-                                     !state->in_batches);
+                r = btrfs_range_move(job->target_fd, slice->offset, slice->end,
+                                     (BtrfsMove){
+                                             .singles = moves_singles(job, state),
+                                             .start_io = !state->in_batches,
+                                             .encoding = {slice->encoding, state->would.level},
+                                     });
                 /* Also while the subvolume is sent somewhere. */
                 if ((r != -EAGAIN && r != -EINTR) || n == SIGNAL_TRIES)
                         break;
@@ -259,18 +275,26 @@ static int slice_begin(EngineJob *job, State *state, const BtrfsSlice *slice)
         return ENGINE_DONE;
 }
 
-/* What has become of a slice that is on the disk? The kernel stops early (a signal, no room or no memory for a moment) without a word if it has
- * moved anything: *ret_rest is from where on it has left it. *ret_worse: what it has moved has come to lie in no fewer runs. sync: waits for all of the
- * file, the next slice included, where without the last of its extents may not be to be seen yet. */
+/* What has become of a slice. */
+typedef struct Look {
+        uint64_t
+                rest; /* from here on the kernel has left it: it stops early (a signal, no room or no memory for a moment) without a word if it has
+                         * moved anything */
+        bool is_worse; /* what has moved has come to lie in no fewer runs */
+        bool has_grown; /* the same is longer on the disk than before, or is not compressed any more, or is now */
+} Look;
+
+/* When it is on the disk. sync: waits for all of the file, the next slice included, where without the last of its extents may not be to be seen
+ * yet. */
 static int slice_look(const EngineJob *job, const State *state, const BtrfsSlice *slice, bool sync,
-                      uint64_t *ret_rest, bool *ret_worse)
+                      Look *ret)
 {
         _cleanup_(extent_map_done) ExtentMap map = {0};
         BtrfsSlice before, now;
         uint64_t rest;
         int r;
 
-        r = btrfs_slice_read(job->target_fd, slice->offset, slice->end, sync, &now, &map);
+        r = btrfs_slice_read(job, slice->offset, slice->end, sync, &now, &map);
         if (r < 0)
                 return r;
         rest = PROTECTED_BY(WHOLE_SLICES)
@@ -278,8 +302,13 @@ static int slice_look(const EngineJob *job, const State *state, const BtrfsSlice
                        : slice->end;
         btrfs_slice_count(&job->map, slice->offset, rest, &before);
         btrfs_slice_count(&map, slice->offset, rest, &now);
-        *ret_rest = rest;
-        *ret_worse = before.n_runs > 1 && now.n_runs >= before.n_runs;
+        *ret = (Look){
+                .rest = rest,
+                .is_worse = before.n_runs > 1 && now.n_runs >= before.n_runs,
+                .has_grown =
+                        (now.disk_bytes > before.disk_bytes || now.encoded_bytes != before.encoded_bytes) &&
+                        PROTECTED_BY(NOT_GROWN),
+        };
         return 0;
 }
 
@@ -287,31 +316,30 @@ static int slice_look(const EngineJob *job, const State *state, const BtrfsSlice
  * or means it. */
 static int slice_end(EngineJob *job, State *state, uint64_t offset, uint64_t end)
 {
+        Look look = {.rest = end};
         BtrfsSlice slice;
-        uint64_t rest = end;
 
         btrfs_slice_count(&job->map, offset, end, &slice);
         for (;;) {
-                bool is_worse = false;
                 int r;
 
                 r = btrfs_range_wait(job->target_fd, slice.offset, end);
                 if (r < 0)
                         return verdict_of_move(job, r);
-                r = slice_look(job, state, &slice, false, &rest, &is_worse);
-                if (r == -EAGAIN || (r == 0 && (rest < end || is_worse)))
-                        r = slice_look(job, state, &slice, true, &rest, &is_worse);
+                r = slice_look(job, state, &slice, false, &look);
+                if (r == -EAGAIN || (r == 0 && (look.rest < end || look.is_worse || look.has_grown)))
+                        r = slice_look(job, state, &slice, true, &look);
                 if (r < 0)
                         return r == -EAGAIN ? target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN) : r;
                 /* Free space is in pieces after all: more of it would make the file worse. */
                 state->is_over =
-                        state->is_over || (is_worse && !state->layout.has_parts && PROTECTED_BY(GAIN));
-                if (rest == end)
+                        state->is_over || (look.is_worse && !state->layout.has_parts && PROTECTED_BY(GAIN));
+                if (look.rest == end)
                         break;
-                const bool is_stuck = rest == slice.offset;
-                btrfs_slice_count(&job->map, rest, end, &slice);
+                const bool is_stuck = look.rest == slice.offset;
+                btrfs_slice_count(&job->map, look.rest, end, &slice);
                 job->bytes_moved -= u64_min(job->bytes_moved, slice.written_bytes);
-                if (is_stuck || state->is_over)
+                if (is_stuck || state->is_over || look.has_grown)
                         break;
                 r = slice_begin(job, state, &slice);
                 if (r != ENGINE_DONE)
@@ -322,7 +350,7 @@ static int slice_end(EngineJob *job, State *state, uint64_t offset, uint64_t end
         if (PROTECTED_BY(NOT_CACHED))
                 cache_note_leave_aside(job, &state->cached, offset, end - offset, copier_aside(job->copier));
         state->begun = end;
-        return ENGINE_DONE;
+        return look.has_grown ? target_verdict(job, ENGINE_SKIP, SKIP_WOULD_GROW) : (int)ENGINE_DONE;
 }
 
 /* Drops what was asked for and came to nothing, and what the kernel has read ahead of it. */
@@ -400,7 +428,8 @@ static int batch_step(EngineJob *job, State *state, const BtrfsSlice *next)
         return r;
 }
 
-/* A slice is begun, and the one before ends: so the device writes while the next one is read and marked. */
+/* A slice is begun, and the one before ends: so the device writes while the next one is read and marked. What is compressed is waited for, so that no
+ * more of it is worse off than one slice. */
 static int slices_step(EngineJob *job, State *state, const BtrfsSlice *next)
 {
         const uint64_t begun = state->begun, end = state->next;
@@ -411,6 +440,10 @@ static int slices_step(EngineJob *job, State *state, const BtrfsSlice *next)
                 if (r != ENGINE_DONE)
                         return r;
                 state->next = next->end;
+                if (next->encoding) {
+                        state->slice_bytes = BTRFS_SLICE_BYTES;
+                        return slice_end(job, state, begun, next->end);
+                }
         }
         return begun < end ? slice_end(job, state, begun, end) : r;
 }

@@ -147,7 +147,7 @@ static int layout_read(int fd, Layout *ret)
 static int scratch_move(int fd, size_t n_bytes, bool singles)
 {
         const uint64_t end = (uint64_t)ALL_BLOCKS * n_bytes;
-        const int r = btrfs_range_move(fd, 0, end, singles, true);
+        const int r = btrfs_range_move(fd, 0, end, (BtrfsMove){.singles = singles, .start_io = true});
 
         return r < 0 ? r : btrfs_range_wait(fd, 0, end);
 }

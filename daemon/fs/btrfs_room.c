@@ -19,7 +19,7 @@
 
 /* The same on a file system that does not tell: an unnamed file of that size is allocated, and given back. Regions that follow each other
  * then come to lie apart, because what was given back is free only after a commit. */
-static int free_runs_probe(EngineJob *job, uint64_t *ret)
+static int free_runs_probe(EngineJob *job, uint64_t n_bytes, uint64_t *ret)
 {
         _cleanup_(extent_map_done) ExtentMap map = {0};
         _cleanup_close_ int fd = donor_create(job->volume, job->root_fd, job->parents, job->n_parents);
@@ -27,7 +27,7 @@ static int free_runs_probe(EngineJob *job, uint64_t *ret)
 
         if (fd < 0)
                 return fd;
-        if (fallocate(fd, 0, 0, (off_t)u64_max(job->region.written_bytes, 1)) < 0)
+        if (fallocate(fd, 0, 0, (off_t)u64_max(n_bytes, 1)) < 0)
                 return -errno;
         r = extent_map_read(fd, 0, UINT64_MAX, false, EXTENT_MAP_MAX, &map);
         if (r < 0)
@@ -38,12 +38,14 @@ static int free_runs_probe(EngineJob *job, uint64_t *ret)
 
 int btrfs_room_check(EngineJob *job, uint32_t fewest)
 {
+        BtrfsSlice all;
         uint64_t n_runs;
         int r;
 
-        r = btrfs_space_runs(job->root_fd, job->region.written_bytes, &n_runs);
+        btrfs_slice_count(&job->map, job->region.offset, job->region.offset + job->region.length, &all);
+        r = btrfs_space_runs(job->root_fd, all.disk_bytes, &n_runs);
         if (r == -ENOENT) {
-                r = free_runs_probe(job, &n_runs);
+                r = free_runs_probe(job, all.disk_bytes, &n_runs);
                 if (r < 0)
                         return target_verdict_of_room(job, r);
         }

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/number.h"
 #include "base/protection.h"
+#include "facts/btrfs_encoding.h"
 #include "facts/btrfs_extents.h"
 #include "facts/swap_signature.h"
 #include "fs/btrfs_sample.h"
@@ -43,13 +44,12 @@ int btrfs_check_swap(EngineJob *job, bool is_asked)
                                                     : ENGINE_DONE;
 }
 
-int btrfs_check_compression(EngineJob *job)
+static bool keeps_encoding(const EngineJob *job, BtrfsEncoding would)
 {
-        const int r = btrfs_would_compress(job->target_fd);
-
-        if (r > 0 && PROTECTED_BY(COMPRESSION))
-                return target_verdict(job, ENGINE_SKIP, SKIP_COMPRESSED);
-        return r < 0 ? r : ENGINE_DONE;
+        for (size_t i = 0; i < job->map.n_extents; i++)
+                if (!btrfs_encoding_keeps(would, &job->map.extents[i]))
+                        return false;
+        return true;
 }
 
 static int64_t age_nsec(const FileFacts *facts)
@@ -58,7 +58,7 @@ static int64_t age_nsec(const FileFacts *facts)
                (facts->ctime.sec * (int64_t)NSEC_PER_SEC + facts->ctime.nsec);
 }
 
-int btrfs_layout_read(EngineJob *job, BtrfsLayout *ret)
+int btrfs_layout_read(EngineJob *job, BtrfsEncoding would, BtrfsLayout *ret)
 {
         const bool is_young = age_nsec(&job->sampled) < (int64_t)SETTLED_NSEC;
         BtrfsRegion region;
@@ -83,10 +83,11 @@ int btrfs_layout_read(EngineJob *job, BtrfsLayout *ret)
                 if (r < 0)
                         return r;
         }
-        if (region.compressed_bytes > 0 && PROTECTED_BY(COMPRESSION))
+        if (!keeps_encoding(job, would) && PROTECTED_BY(COMPRESSION))
                 return target_verdict(job, ENGINE_SKIP, SKIP_COMPRESSED);
         if (job->sampled.size_bytes != job->looked->size_bytes || !target_is_as_planned(job))
                 return target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
+        ret->is_encoded = region.encoded_bytes > 0;
         ret->has_parts = region.has_parts;
         ret->has_held = region.held_bytes > 0;
         if (job->volume->moves_singles)

@@ -5,12 +5,14 @@
 
 #include <stdbool.h>
 
+#include "facts/btrfs_encoding.h"
 #include "fs/engine.h"
 
 /* What moving a region is good for. */
 typedef struct BtrfsLayout {
-        bool has_parts; /* it is moved to its end, or what has moved gives no space back */
-        bool has_held;  /* the same of single extents: they have to move, too */
+        bool has_parts;  /* it is moved to its end, or what has moved gives no space back */
+        bool is_encoded; /* compressed, all of it */
+        bool has_held;   /* the same of single extents: they have to move, too */
 } BtrfsLayout;
 
 /* Did nobody have it open for writing when it was sampled, and was the last change so long ago that the next one gets another stamp? Only
@@ -21,9 +23,6 @@ int btrfs_sample_facts(EngineJob *job);
  * at last, where it was read anyway. is_asked: the beginning of the region is on its way into the page cache. */
 int btrfs_check_swap(EngineJob *job, bool is_asked);
 
-/* Only what is not compressed is moved (compressed extents have no length on the disk that a plan could use), so it must not be
- * compressed on the way. */
-int btrfs_check_compression(EngineJob *job);
-
-/* The map of the region, and whether to move it takes more space than it gives back. */
-int btrfs_layout_read(EngineJob *job, BtrfsLayout *ret);
+/* The map of the region; whether all of it would be encoded as it is, where would is how the file is written now; and whether to move it takes more
+ * space than it gives back. */
+int btrfs_layout_read(EngineJob *job, BtrfsEncoding would, BtrfsLayout *ret);

@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/number.h"
+#include "base/protection.h"
 #include "fs/btrfs_slice.h"
 
 bool btrfs_slice_is_full(uint64_t n_bytes, uint64_t n_extents, uint64_t least_bytes)
@@ -22,26 +23,50 @@ void btrfs_slice_count(const ExtentMap *map, uint64_t offset, uint64_t end, Btrf
 
                 if (extent->logical < offset || extent->logical >= end || extent->unplaced)
                         continue;
+                if (slice.n_runs == 0)
+                        slice.encoding = extent->encoding;
                 if (slice.n_runs == 0 || extent->physical != expected)
                         slice.n_runs++;
-                expected = extent->physical + extent->length;
-                if (!extent->unwritten)
+                expected = extent_physical_end(extent);
+                if (!extent->unwritten) {
                         slice.written_bytes += extent->length;
+                        slice.disk_bytes += expected - extent->physical;
+                }
+                if (extent->encoding)
+                        slice.encoded_bytes += extent->length;
                 if (extent->shared)
                         slice.shared_bytes += extent->length;
         }
         *ret = slice;
 }
 
+/* The last chunk of what is compressed together takes in an extent, or the next one does. False: it would be cut. */
+static bool chunk_take(uint64_t *chunk_bytes, const Extent *extent, bool is_adjacent)
+{
+        if (!is_adjacent || *chunk_bytes >= BTRFS_CHUNK_BYTES)
+                *chunk_bytes = 0;
+        *chunk_bytes += extent->length;
+        return *chunk_bytes <= BTRFS_CHUNK_BYTES || !PROTECTED_BY(WHOLE_CHUNKS);
+}
+
 bool btrfs_slice_next(const ExtentMap *map, uint64_t offset, uint64_t least_bytes, BtrfsSlice *ret)
 {
-        uint64_t bytes = 0, n_extents = 0, end = offset;
+        uint64_t bytes = 0, n_extents = 0, end = offset, chunk_bytes = 0;
+        uint8_t encoding = 0;
 
-        for (size_t i = 0; i < map->n_extents && !btrfs_slice_is_full(bytes, n_extents, least_bytes); i++) {
-                if (map->extents[i].logical < offset)
+        for (size_t i = 0; i < map->n_extents; i++) {
+                const Extent *extent = &map->extents[i];
+
+                if (extent->logical < offset)
                         continue;
-                end = map->extents[i].logical + map->extents[i].length;
-                bytes += map->extents[i].length;
+                if (n_extents == 0)
+                        encoding = extent->encoding;
+                if (extent->encoding != encoding || btrfs_slice_is_full(bytes, n_extents, least_bytes) ||
+                    (encoding && bytes >= least_bytes) ||
+                    (encoding && !chunk_take(&chunk_bytes, extent, extent->logical == end)))
+                        break;
+                end = extent->logical + extent->length;
+                bytes += extent->length;
                 n_extents++;
         }
         if (bytes == 0)
@@ -59,7 +84,7 @@ static bool is_unmoved(const Extent *extent, const ExtentMap *after, size_t *at)
                 const Extent *now = &after->extents[*at - 1];
                 const uint64_t distance = extent->logical - now->logical;
 
-                return !now->unplaced && distance < now->length &&
+                return !now->unplaced && distance < now->length && (distance == 0 || !now->encoding) &&
                        now->physical + distance == extent->physical;
         }
         return false;
@@ -88,12 +113,14 @@ uint64_t btrfs_slice_rest(const ExtentMap *before, const ExtentMap *after, const
         return would_move ? rest : slice->end;
 }
 
-int btrfs_slice_read(int fd, uint64_t offset, uint64_t end, bool sync, BtrfsSlice *ret, ExtentMap *ret_map)
+int btrfs_slice_read(const EngineJob *job, uint64_t offset, uint64_t end, bool sync, BtrfsSlice *ret,
+                     ExtentMap *ret_map)
 {
         _cleanup_(extent_map_done) ExtentMap map = {0};
         int r;
 
-        r = extent_map_read(fd, offset, end - offset, sync, EXTENT_MAP_MAX, &map);
+        r = fs_volume_map_read(job->volume, job->target_fd, job->target, offset, end - offset, sync,
+                               EXTENT_MAP_MAX, &map);
         if (r < 0)
                 return r;
         if (!map.complete)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "facts/extent_map.h"
+#include "fs/engine.h"
 
 /* Two slices are under way at a time: one is written while the next one is read and marked. A slice ends with the extent that makes it at least so
  * long; extents may have 128 MiB. Few long ones are taken together. */
@@ -18,11 +19,18 @@
  * much, which gets one place, and then written one after the other; or, where they cannot be marked only, they have BTRFS_SLICE_MAX_BYTES. */
 #define BTRFS_BATCH_BYTES (32 * MIB)
 
+/* Compressed extents are written by chunks of this length from the beginning of the slice on. Where a chunk would end within an extent the slice ends
+ * before it: what can be compressed by itself can be together, but half of it may be another matter. */
+#define BTRFS_CHUNK_BYTES (128 * KIB)
+
 typedef struct BtrfsSlice {
         uint64_t offset, end;
         uint64_t written_bytes;
+        uint64_t encoded_bytes; /* of these, what is compressed */
+        uint64_t disk_bytes;    /* as long as they are on the disk */
         uint64_t shared_bytes;
         uint64_t n_runs;
+        uint8_t encoding; /* of its first extent; with btrfs_slice_next() of all */
 } BtrfsSlice;
 
 /* Does one of least_bytes or more end here, with so much in it? Pure. */
@@ -31,7 +39,8 @@ bool btrfs_slice_is_full(uint64_t n_bytes, uint64_t n_extents, uint64_t least_by
 /* What of a map lies from offset to end, which are the borders of extents. Pure. */
 void btrfs_slice_count(const ExtentMap *map, uint64_t offset, uint64_t end, BtrfsSlice *ret);
 
-/* The next slice of a map from this offset on, of least_bytes (BTRFS_SLICE_BYTES) or more: it ends with an extent. False at the end of the map. Pure. */
+/* The next slice of a map from this offset on, of least_bytes (BTRFS_SLICE_BYTES) or more: it ends with an extent, and before one that is encoded in
+ * another way. What is compressed may make a shorter one (above). False at the end of the map. Pure. */
 bool btrfs_slice_next(const ExtentMap *map, uint64_t offset, uint64_t least_bytes, BtrfsSlice *ret);
 
 /* From where on does the end of a slice lie where it lay before, though the kernel was told to move all of it? singles: it moves extents that
@@ -41,4 +50,5 @@ uint64_t btrfs_slice_rest(const ExtentMap *before, const ExtentMap *after, const
 
 /* As it lies now. ret_map takes the map as well (released with extent_map_done()), or is NULL. Returns 0, -EAGAIN for one with too many
  * extents, -errno. */
-int btrfs_slice_read(int fd, uint64_t offset, uint64_t end, bool sync, BtrfsSlice *ret, ExtentMap *ret_map);
+int btrfs_slice_read(const EngineJob *job, uint64_t offset, uint64_t end, bool sync, BtrfsSlice *ret,
+                     ExtentMap *ret_map);

@@ -138,8 +138,8 @@ int target_map_read(const EngineJob *job, bool sync, ExtentMap *ret)
 {
         const bool whole = job->limits->whole_file;
 
-        return extent_map_read(job->target_fd, whole ? 0 : job->region.offset,
-                               whole ? UINT64_MAX : job->region.length, sync, EXTENT_MAP_MAX, ret);
+        return fs_volume_map_read(job->volume, job->target_fd, job->target, whole ? 0 : job->region.offset,
+                                  whole ? UINT64_MAX : job->region.length, sync, EXTENT_MAP_MAX, ret);
 }
 
 /* The plan was made of an older map: is this still the region that it meant? */

@@ -188,6 +188,22 @@ int fs_volume_inode_read(const FsVolume *volume, int root_fd, FileId id, InodeFa
         return volume->facts.type->inode_read(&volume->facts, root_fd, id, ret);
 }
 
+int fs_volume_map_read(const FsVolume *volume, int fd, FileId id, uint64_t offset, uint64_t length,
+                       bool sync, size_t max_extents, ExtentMap *ret)
+{
+        _cleanup_(extent_map_done) ExtentMap map = {0};
+        const FileSystemType *type = volume->facts.type;
+        int r;
+
+        r = extent_map_read(fd, offset, length, sync, max_extents, &map);
+        if (r == 0 && map.any_encoded && type->map_decode)
+                r = type->map_decode(fd, id, &map);
+        if (r < 0)
+                return r;
+        *ret = TAKE(map, (ExtentMap){0});
+        return 0;
+}
+
 int fs_volume_is_exclusive(const FsVolume *volume)
 {
         const FileSystemType *type = volume->facts.type;

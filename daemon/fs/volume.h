@@ -76,6 +76,11 @@ int fs_volume_open_locked(const FsVolume *volume);
 int fs_volume_inode_open(const FsVolume *volume, int root_fd, FileId id, int flags);
 int fs_volume_inode_read(const FsVolume *volume, int root_fd, FileId id, InodeFacts *ret);
 
+/* The map of a part of a file as extent_map_read() has it, with the places of encoded extents where they can be told: the first extent must not
+ * begin in front of offset for that. */
+int fs_volume_map_read(const FsVolume *volume, int fd, FileId id, uint64_t offset, uint64_t length,
+                       bool sync, size_t max_extents, ExtentMap *ret);
+
 /* Does something have the file system for itself that is better waited for? Returns 1, 0 or -errno. */
 int fs_volume_is_exclusive(const FsVolume *volume);
 

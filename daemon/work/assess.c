@@ -43,6 +43,15 @@ static uint64_t map_bytes(const ExtentMap *map)
         return bytes;
 }
 
+/* Because of how it is encoded. */
+static bool any_stays(const ExtentMap *map)
+{
+        for (size_t i = 0; i < map->n_extents; i++)
+                if (map->extents[i].stays || (map->extents[i].encoding && map->extents[i].unplaced))
+                        return true;
+        return false;
+}
+
 static int assess_layout(const FsVolume *volume, int fd, FileId id, const PlanLimits *limits, bool may_flush,
                          Assessment *assessment)
 {
@@ -51,13 +60,13 @@ static int assess_layout(const FsVolume *volume, int fd, FileId id, const PlanLi
         size_t most = limits->whole_file ? WHOLE_FILE_EXTENTS_MAX : EXTENT_MAP_MAX;
         int r;
 
-        r = extent_map_read(fd, 0, UINT64_MAX, false, most, &map);
+        r = fs_volume_map_read(volume, fd, id, 0, UINT64_MAX, false, most, &map);
         if (r < 0)
                 return r;
         /* Data that has no place yet gets one; a file that is being written right now will be refused later. */
-        if (extent_map_any_unplaced(&map) && !map.any_encoded && may_flush) {
+        if (extent_map_any_unplaced(&map) && (!map.any_encoded || type->map_decode) && may_flush) {
                 extent_map_done(&map);
-                r = extent_map_read(fd, 0, UINT64_MAX, true, most, &map);
+                r = fs_volume_map_read(volume, fd, id, 0, UINT64_MAX, true, most, &map);
                 if (r < 0)
                         return r;
         }
@@ -72,7 +81,7 @@ static int assess_layout(const FsVolume *volume, int fd, FileId id, const PlanLi
         r = plan_make(&map, assessment->facts.size_bytes, limits, &assessment->plan);
         if (r < 0)
                 return r;
-        assessment->any_encoded = map.any_encoded;
+        assessment->any_stays = any_stays(&map);
         if (limits->whole_file && assessment->plan.n_regions == 1) {
                 Region *whole = &assessment->plan.regions[0];
 
@@ -115,7 +124,7 @@ int assess_file(const FsVolume *volume, int root_fd, FileId id, const Engine *en
                 if (assessment.plan.blocked_by_sharing) {
                         assessment.reason = SKIP_SHARED;
                         r = ASSESS_SKIP;
-                } else if (assessment.any_encoded) {
+                } else if (assessment.any_stays) {
                         assessment.reason = SKIP_COMPRESSED;
                         r = ASSESS_SKIP;
                 }
@@ -152,8 +161,8 @@ int assess_runs(const FsVolume *volume, FileId id, uint64_t size_bytes, uint64_t
         fd = fs_volume_inode_open(volume, root_fd, id, O_RDONLY | O_NONBLOCK);
         if (fd < 0)
                 return fd;
-        r = extent_map_read(fd, 0, u64_align_up(size_bytes, volume->facts.block_bytes), false,
-                            EXTENT_MAP_MAX, &map);
+        r = fs_volume_map_read(volume, fd, id, 0, u64_align_up(size_bytes, volume->facts.block_bytes), false,
+                               EXTENT_MAP_MAX, &map);
         if (r < 0)
                 return r;
         if (!map.complete)

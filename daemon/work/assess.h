@@ -13,9 +13,9 @@
 
 typedef struct Assessment {
         FileFacts facts;
-        Plan plan;        /* owned */
-        Reason reason;    /* of ASSESS_SKIP */
-        bool any_encoded; /* extents that have no length on the disk that a plan could use */
+        Plan plan;      /* owned */
+        Reason reason;  /* of ASSESS_SKIP */
+        bool any_stays; /* extents that could not be moved and be encoded as they are */
 } Assessment;
 
 /* Positive results. */

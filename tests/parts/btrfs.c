@@ -32,6 +32,7 @@
 #include "base/number.h"
 #include "base/units.h"
 #include "facts/btrfs.h"
+#include "facts/btrfs_encoding.h"
 #include "facts/btrfs_extents.h"
 #include "facts/mounts.h"
 #include "fs/copy.h"
@@ -174,18 +175,19 @@ static void command_region(const char *path, const char *offset, const char *len
         if (r < 0)
                 error(2, -r, "%s", path);
         printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", region.moved_bytes,
-               region.freed_bytes, region.held_bytes, region.compressed_bytes, extent_map_runs(&map));
+               region.freed_bytes, region.held_bytes, region.encoded_bytes, extent_map_runs(&map));
 }
 
 static void command_compresses(char *const *paths)
 {
         for (; *paths; paths++) {
                 _cleanup_close_ int fd = open(*paths, O_RDONLY | O_CLOEXEC);
-                int r = fd < 0 ? -errno : btrfs_would_compress(fd);
+                BtrfsEncoding would;
+                int r = fd < 0 ? -errno : btrfs_encoding_read(fd, &would);
 
                 if (r < 0)
                         error(2, -r, "%s", *paths);
-                printf("%d\n", r);
+                printf("%d %d\n", would.type, would.level);
         }
 }
 

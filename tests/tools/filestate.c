@@ -152,6 +152,7 @@ static void print_file(const char *path)
         LogicalMap map = {0};
         struct fsxattr attributes;
         struct statx status;
+        unsigned flags = 0; /* the kernel writes four bytes, whatever the request's name says */
         int fd, generation;
 
         fd = open(path, O_RDONLY | O_NOATIME | O_DIRECT | O_NOFOLLOW | O_CLOEXEC);
@@ -165,6 +166,8 @@ static void print_file(const char *path)
                 die("%s: FSGETXATTR", path);
         if (ioctl(fd, FS_IOC_GETVERSION, &generation) < 0)
                 generation = 0;
+        if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
+                die("%s: GETFLAGS", path);
 
         printf("file ");
         print_escaped(path);
@@ -176,7 +179,7 @@ static void print_file(const char *path)
         print_stamp("ctime", &status.stx_ctime);
         print_stamp("atime", &status.stx_atime);
         print_stamp("btime", &status.stx_btime);
-        printf("  xflags %#x project %u extsize %u cowextsize %u\n", attributes.fsx_xflags,
+        printf("  flags %#x xflags %#x project %u extsize %u cowextsize %u\n", flags, attributes.fsx_xflags,
                attributes.fsx_projid, attributes.fsx_extsize, attributes.fsx_cowextsize);
         print_xattrs(fd, path);
         for_each_extent(fd, path, on_extent, &map);

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -129,9 +130,96 @@ static void small_extents_and_large_ones(void **state)
         slices_follow_each_other(BTRFS_SLICE_BYTES, BTRFS_SLICE_BYTES, BTRFS_SLICE_MAX_BYTES);
 }
 
+/* Lengths in KiB, one extent behind the other: a number alone is compressed, "p" in front of one means that it is not, "h" that it is a hole. */
+static const struct {
+        const char *extents;
+        uint64_t least_kib;
+        const char *slices;
+} chunks[] = {
+        /* Chunks of 128 KiB that begin and end with extents. */
+        {"64 64 128 32 32 32 32", 1024, "384"},
+        {"128 128 128 128 128 128 128 128 128", 1024, "1024 128"},
+        {"16 16 16 16 16 16 16 16 16 16", 128, "128 32"},
+        /* The first one only. */
+        {"128 128 128", 128, "128 128 128"},
+        /* The next one would be cut. */
+        {"96 96 32 128", 1024, "96 256"},
+        {"12 12 12 12 12 12 12 12 12 12 12 12", 1024, "120 24"},
+        {"128 100 100 28", 1024, "228 128"},
+        /* Behind a hole chunks begin anew. */
+        {"96 h4 96 32 128", 1024, "96+4+256"},
+        {"96 h4 128 h4 64 64 1", 1024, "96+4+128+4+129"},
+        /* What is not compressed is a matter of its own. */
+        {"64 p64 p64 64 64", 1024, "64 128 128"},
+        {"p64 64 h4 p64", 1024, "64 64 4+64"},
+        /* Of an algorithm to come. */
+        {"64 256 64", 1024, "64"},
+};
+
+static size_t extents_parse(const char *text, Extent *extents)
+{
+        uint64_t at = 0, place = 1 << 30;
+        size_t n = 0;
+
+        while (*text != '\0') {
+                const char kind = *text;
+                char *end;
+
+                if (kind == 'h' || kind == 'p')
+                        text++;
+                const uint64_t length = strtoull(text, &end, 10) * KIB;
+                if (kind != 'h') {
+                        assert_true(n < BLOCKS);
+                        extents[n++] = (Extent){
+                                .logical = at,
+                                .physical = place,
+                                .length = length,
+                                .encoding = kind != 'p',
+                                .encoded_bytes = kind == 'p' ? 0 : 4096,
+                        };
+                        place -= MIB;
+                }
+                at += length;
+                text = end + (*end == ' ');
+        }
+        return n;
+}
+
+static void what_is_compressed_is_cut_by_whole_chunks(void **state)
+{
+        (void)state;
+        for (size_t i = 0; i < ELEMENTS(chunks); i++) {
+                Extent extents[BLOCKS];
+                const ExtentMap map = {.extents = extents,
+                                       .n_extents = extents_parse(chunks[i].extents, extents)};
+                const char *expected = chunks[i].slices;
+                BtrfsSlice slice;
+
+                for (uint64_t at = 0; btrfs_slice_next(&map, at, chunks[i].least_kib * KIB, &slice);
+                     at = slice.end) {
+                        uint64_t n_bytes = 0;
+                        char *end = NULL;
+
+                        for (; *expected != '\0' && *expected != ' '; expected = end + (*end == '+'))
+                                n_bytes += strtoull(expected, &end, 10) * KIB;
+                        expected += *expected == ' ';
+                        if (slice.end - at != n_bytes)
+                                fail_msg("%s: %llu KiB, not %llu", chunks[i].extents,
+                                         (unsigned long long)((slice.end - at) / KIB),
+                                         (unsigned long long)(n_bytes / KIB));
+                        assert_int_equal(slice.encoded_bytes, slice.encoding ? slice.written_bytes : 0);
+                        assert_int_equal(slice.disk_bytes,
+                                         slice.encoding ? slice.n_runs * 4096 : slice.written_bytes);
+                }
+                if (*expected != '\0')
+                        fail_msg("%s: and then %s", chunks[i].extents, expected);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(what_is_compressed_is_cut_by_whole_chunks),
                 cmocka_unit_test(what_was_left_is_known),
                 cmocka_unit_test(small_extents_and_large_ones),
         };

@@ -539,6 +539,38 @@ static void extents_that_overlap_or_go_back_are_never_moved(void **state)
         plan_done(&plan);
 }
 
+/* A compressed extent ends on the disk long before the next one would begin if it were not. */
+static void compressed_extents_go_on_where_they_end_on_the_disk(void **state)
+{
+        static const struct {
+                unsigned logical, physical, encoded_blocks;
+        } two_blocks_each[] = {{0, 100, 1}, {2, 101, 1}, {4, 112, 1}, {6, 90, 1}, {8, 91, 0}};
+        Extent extents[ELEMENTS(two_blocks_each)];
+        Plan plan;
+
+        for (size_t i = 0; i < ELEMENTS(extents); i++)
+                extents[i] = (Extent){
+                        .logical = two_blocks_each[i].logical * BLOCK,
+                        .physical = two_blocks_each[i].physical * BLOCK,
+                        .length = 2 * BLOCK,
+                        .encoding = two_blocks_each[i].encoded_blocks > 0,
+                        .encoded_bytes = (uint32_t)(two_blocks_each[i].encoded_blocks * BLOCK),
+                };
+        plan = plan_of_extents(extents, ELEMENTS(extents));
+
+        (void)state;
+        assert_int_equal(plan.runs_before, 3);
+        assert_int_equal(plan.runs_after, 1);
+        assert_int_equal(plan.bytes, 10 * BLOCK);
+        plan_done(&plan);
+        /* What could not be encoded as it is. */
+        extents[2].stays = true;
+        plan = plan_of_extents(extents, ELEMENTS(extents));
+        assert_int_equal(plan.runs_before, 3);
+        assert_int_equal(plan.n_regions, 0);
+        plan_done(&plan);
+}
+
 static void extents_that_are_not_aligned_to_blocks_are_never_moved(void **state)
 {
         (void)state;
@@ -592,6 +624,7 @@ int main(void)
                 cmocka_unit_test(a_large_file_with_few_bad_pieces_is_not_worth_moving_whole),
                 cmocka_unit_test(the_benefit_test_does_not_overflow),
                 cmocka_unit_test(extents_that_overlap_or_go_back_are_never_moved),
+                cmocka_unit_test(compressed_extents_go_on_where_they_end_on_the_disk),
                 cmocka_unit_test(extents_that_are_not_aligned_to_blocks_are_never_moved),
         };
 
