@@ -11,6 +11,7 @@
 #include "base/number.h"
 #include "facts/page_cache.h"
 #include "fs/btrfs_pieces.h"
+#include "fs/btrfs_slice.h"
 
 #define PIECE_BYTES_MAX (16 * KIB)
 
@@ -49,6 +50,19 @@ static void *room_new(void)
         return room;
 }
 
+/* What was read for a piece is dropped, but for what lies in front of kept. Of a compressed extent the kernel keeps all of it. */
+static void piece_leave(const EngineJob *job, const CacheNote *cached, uint64_t offset, uint64_t kept)
+{
+        const bool is_encoded = job->map.n_extents > 0 && job->map.extents[0].encoding;
+        const uint64_t reach = is_encoded ? BTRFS_CHUNK_BYTES : 0;
+        const uint64_t from = u64_max(u64_max(kept, job->region.offset), offset - u64_min(offset, reach));
+        const uint64_t to =
+                u64_min(offset + piece_bytes(job) + reach, job->region.offset + job->region.length);
+
+        if (from < to)
+                cache_note_leave(job, cached, from, to - from);
+}
+
 int btrfs_pieces_read(BtrfsPieces *pieces, const EngineJob *job, int fd, const CacheNote *cached,
                       uint64_t kept)
 {
@@ -71,6 +85,6 @@ int btrfs_pieces_read(BtrfsPieces *pieces, const EngineJob *job, int fd, const C
         through.target_fd = fd;
         for (unsigned i = 0; i < BTRFS_PIECES; i++)
                 if (pieces->offsets[i] >= kept)
-                        cache_note_leave(&through, cached, pieces->offsets[i], n_bytes);
+                        piece_leave(&through, cached, pieces->offsets[i], kept);
         return r;
 }

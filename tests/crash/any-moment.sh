@@ -4,7 +4,7 @@
 # there what lies on the disk at that moment is looked at.
 # LIMIT: 120
 # ENGINES: exchange plain
-# WHOLE_ENGINES: ext4 btrfs btrfs-raid1 ext4-1k ext4-2k
+# WHOLE_ENGINES: ext4 btrfs btrfs-zstd btrfs-raid1 ext4-1k ext4-2k
 # KERNEL: shutdown|[Ss]hutting down|[Ss]hut down|Please unmount|log I/O error|I/O error|[Mm]etadata I/O|JBD2: |EXT4-fs error|Aborting journal
 
 . "$(dirname "$0")/../lib/scratch.sh"

@@ -3,7 +3,7 @@
 # kill -9 at any moment: every file is in its old or in its new place, whole, and nothing is left behind.
 # LIMIT: 90
 # ENGINES: exchange plain
-# WHOLE_ENGINES: ext4 btrfs btrfs-raid1 ext4-1k ext4-2k
+# WHOLE_ENGINES: ext4 btrfs btrfs-zstd btrfs-raid1 ext4-1k ext4-2k
 
 . "$(dirname "$0")/../lib/scratch.sh"
 test_begin "$@"

@@ -5,7 +5,7 @@
 # down: there what lies on the disk at that moment is mounted.
 # LIMIT: 200
 # WHOLE: 3600
-# ENGINES: exchange plain ext4 btrfs
+# ENGINES: exchange plain ext4 btrfs btrfs-zstd
 # WHOLE_ENGINES: btrfs-raid1 ext4-1k ext4-2k
 # KERNEL: shutdown|[Ss]hutting down|[Ss]hut down|Please unmount|log I/O error|I/O error|[Mm]etadata I/O|JBD2: |EXT4-fs error|Aborting journal
 

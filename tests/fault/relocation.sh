@@ -6,7 +6,7 @@
 # LIMIT: 200
 # WHOLE: 3600
 # ENGINES: exchange plain
-# WHOLE_ENGINES: ext4 btrfs btrfs-raid1 ext4-1k ext4-2k
+# WHOLE_ENGINES: ext4 btrfs btrfs-zstd btrfs-raid1 ext4-1k ext4-2k
 
 . "$(dirname "$0")/../lib/inject.sh"
 test_begin "$@"

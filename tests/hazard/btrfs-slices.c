@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* FILE_SYSTEMS: btrfs */
+/* FILE_SYSTEMS: btrfs btrfs-zstd */
 /* MUTANTS: CLONED_MEANWHILE:btrfs NOT_CACHED:btrfs WHOLE_SLICES:btrfs SETTLED:btrfs */
 
 /* A region that is handed to the kernel slice by slice.

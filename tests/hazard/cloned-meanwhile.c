@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* FILE_SYSTEMS: xfs btrfs */
+/* WHOLE_FILE_SYSTEMS: btrfs-zstd */
 /* MUTANTS: CLONED_MEANWHILE */
 
 /* A clone of the file is made while it is copied.

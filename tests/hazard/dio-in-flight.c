@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* FILE_SYSTEMS: xfs ext4 */
-/* WHOLE_FILE_SYSTEMS: btrfs btrfs-raid1 */
+/* WHOLE_FILE_SYSTEMS: btrfs btrfs-zstd btrfs-raid1 */
 /* MUTANTS: LEASE */
 
 /* Direct I/O in flight.

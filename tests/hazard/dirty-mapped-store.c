@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* FILE_SYSTEMS: xfs ext4 btrfs */
+/* WHOLE_FILE_SYSTEMS: btrfs-zstd */
 
 /* Stores through a page that is mapped and already dirty.
  *

@@ -22,7 +22,13 @@
 
 #define BLOCK_BYTES ((size_t)4096)
 
-/* splitmix64: no two blocks of a run of the program are alike. */
+/* The volume compresses: what is written can be, and goes through the page cache, because only then it is. */
+static bool is_compressible(void)
+{
+        return getenv("COMPRESSIBLE_CONTENT") != NULL;
+}
+
+/* splitmix64: no two blocks of a run of the program are alike. Compressible it consists of eight letters. */
 static void fill_random(uint8_t *at, size_t n_bytes)
 {
         static uint64_t state = 0x9e3779b97f4a7c15;
@@ -35,6 +41,8 @@ static void fill_random(uint8_t *at, size_t n_bytes)
                         word = (word ^ (word >> 30)) * 0xbf58476d1ce4e5b9;
                         word = (word ^ (word >> 27)) * 0x94d049bb133111eb;
                         word ^= word >> 31;
+                        if (is_compressible())
+                                word = (word & 0x0707070707070707) + 0x6161616161616161;
                 }
                 at[i] = (uint8_t)(word >> (i % 8 * 8));
         }
@@ -60,6 +68,11 @@ static void write_piece(int direct_fd, int cached_fd, const uint8_t *content, si
 {
         size_t whole = to - to % BLOCK_BYTES;
 
+        if (is_compressible()) {
+                write_all(cached_fd, content + from, to - from, from);
+                must(fdatasync(cached_fd) == 0);
+                return;
+        }
         if (from < whole)
                 write_all(direct_fd, content + from, whole - from, from);
         if (whole < to)
@@ -250,6 +263,8 @@ uint64_t subject_runs(const Subject *subject)
         _cleanup_close_ int fd = open(subject->path, O_RDONLY | O_NOATIME | O_CLOEXEC);
 
         must(fd >= 0 && extent_map_read(fd, 0, UINT64_MAX, true, EXTENT_MAP_MAX, &map) == 0);
+        if (map.any_encoded)
+                must(file_system_btrfs.map_decode(fd, subject->id, &map) == 0);
         return extent_map_runs(&map);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* FILE_SYSTEMS: xfs ext4 btrfs */
+/* FILE_SYSTEMS: xfs ext4 btrfs btrfs-zstd */
 /* WHOLE_FILE_SYSTEMS: btrfs-raid1 */
 /* MUTANTS: ONE_COOKIE */
 

@@ -123,7 +123,7 @@ file_system()
         case $1 in
         exchange | plain) echo xfs ;;
         ext4 | ext4-[12]k) echo ext4 ;;
-        btrfs | btrfs-raid1) echo btrfs ;;
+        btrfs | btrfs-raid1 | btrfs-zstd) echo btrfs ;;
         *) fail "no kind of volume: $1" ;;
         esac
 }
@@ -148,7 +148,7 @@ image_format()
                 mkfs.ext4 -q -F -b "$block" -E lazy_itable_init=0,lazy_journal_init=0 "$@" "$image"
                 ;;
         # It talks of defaults that have changed.
-        btrfs) mkfs.btrfs --quiet --force "$@" "$image" >"$SCRATCH/mkfs.out" 2>&1 || { cat "$SCRATCH/mkfs.out" >&2 && return 1; } ;;
+        btrfs | btrfs-zstd) mkfs.btrfs --quiet --force "$@" "$image" >"$SCRATCH/mkfs.out" 2>&1 || { cat "$SCRATCH/mkfs.out" >&2 && return 1; } ;;
         btrfs-raid1) image_format_halves "$image" "$@" ;;
         esac
 }
@@ -203,7 +203,7 @@ loop_attach()
 
 # volume_make NAME KIND [SIZE [MKFS_OPTION...]]: mounted at $SCRATCH/NAME; its device in DEVICE[NAME]. The kinds: exchange and
 # plain (XFS with and without the exchange-range feature), ext4, ext4-1k, ext4-2k (blocks of 4, 1 and 2 KiB), btrfs, btrfs-raid1 (two
-# devices, everything on both). Where $IMAGES names a directory the image stays there, as NAME.image.
+# devices, everything on both), btrfs-zstd (compressed, and what the tools write can be). Where $IMAGES names a directory the image stays there, as NAME.image.
 volume_make()
 {
         local name=$1 kind=$2 size=${3:-2G} image=${IMAGES:-$SCRATCH}/$1.image
@@ -212,6 +212,7 @@ volume_make()
         truncate --size "$size" "$image"
         image_format "$kind" "$image" "${@:4}"
         KIND[$name]=$kind
+        [[ $kind != btrfs-zstd ]] || export COMPRESSIBLE_CONTENT=yes
         image_attach "$name" "$image" "$kind"
         [[ ${IMAGES:-} ]] || rm "$image"
         mkdir -p "$SCRATCH/$name"
@@ -221,9 +222,11 @@ volume_make()
 volume_mount()
 {
         local name=$1 type
+        local -a options=()
 
         type=$(file_system "${KIND[$name]}")
-        if ! mount -t "$type" "${@:2}" ${SECOND[$name]:+-o "device=${SECOND[$name]}"} "${DEVICE[$name]}" "$SCRATCH/$name" 2>"$SCRATCH/mount.err"; then
+        [[ ${KIND[$name]} != btrfs-zstd ]] || options=(-o compress-force=zstd:1)
+        if ! mount -t "$type" "${options[@]}" "${@:2}" ${SECOND[$name]:+-o "device=${SECOND[$name]}"} "${DEVICE[$name]}" "$SCRATCH/$name" 2>"$SCRATCH/mount.err"; then
                 grep -qw "$type" /proc/filesystems || skip "the kernel has no $type"
                 [[ ${KIND[$name]} != exchange ]] || skip "this kernel's XFS has no exchange-range"
                 cat "$SCRATCH/mount.err" >&2

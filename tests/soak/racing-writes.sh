@@ -6,7 +6,7 @@
 # writers alone: once in each of two runs of 100 s of the exerciser without any engine. Of a file that is being moved they must not.
 # KERNEL: EXT4-fs warning .* ext4_convert_unwritten_extents_endio:[0-9]+: Inode \([0-9]+\) finished: extent logical block
 # LIMIT: 180
-# ENGINES: exchange plain ext4 btrfs
+# ENGINES: exchange plain ext4 btrfs btrfs-zstd
 # WHOLE_ENGINES: btrfs-raid1 ext4-1k ext4-2k
 
 . "$(dirname "$0")/../lib/scratch.sh"

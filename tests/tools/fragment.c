@@ -15,7 +15,8 @@
  *   --into=FILE     instead of making files: write --length=SIZE at --offset=SIZE of an existing one anew
  *   --keep-filler   leave the fillers, DIR/filler and DIR/plug, where they are: free space stays in pieces
  *
- * Content is pseudo-random and depends on seed, file number and offset. */
+ * Content is pseudo-random and depends on seed, file number and offset. If it is to be compressible btrfs gets it through the page cache, because only so
+ * it compresses. */
 
 #include <getopt.h>
 #include <poll.h>
@@ -167,7 +168,7 @@ static void write_part(int fd, uint64_t number, char kind, uint64_t from, uint64
 /* An extent of its own for each piece. What does not fit into blocks goes through the page cache. */
 static void write_piece(int fd, uint64_t number, char kind, uint64_t from, uint64_t to)
 {
-        bool direct = from % DIRECT_BYTES == 0 && to % DIRECT_BYTES == 0;
+        bool direct = from % DIRECT_BYTES == 0 && to % DIRECT_BYTES == 0 && !content_is_compressible();
 
         if (fcntl(fd, F_SETFL, direct ? O_DIRECT : 0) < 0)
                 die("O_DIRECT");

@@ -67,14 +67,23 @@ static inline uint64_t random_next(uint64_t *state)
         return z ^ (z >> 31);
 }
 
-/* Fills n_bytes (any number) from a stream that key chooses. */
+/* Is what is written to be compressible? Set where the volume compresses. */
+static inline bool content_is_compressible(void)
+{
+        return getenv("COMPRESSIBLE_CONTENT") != NULL;
+}
+
+/* Fills n_bytes (any number) from a stream that key chooses. Compressible it consists of eight letters, and takes three to four eighths of the space. */
 static inline void random_fill(void *buffer, size_t n_bytes, uint64_t key)
 {
         unsigned char *bytes = buffer;
+        const bool is_compressible = content_is_compressible();
         uint64_t state = key, word;
 
         for (size_t i = 0; i < n_bytes; i += sizeof(word)) {
                 word = random_next(&state);
+                if (is_compressible)
+                        word = (word & UINT64_C(0x0707070707070707)) + UINT64_C(0x6161616161616161);
                 memcpy(bytes + i, &word, n_bytes - i < sizeof(word) ? n_bytes - i : sizeof(word));
         }
 }
