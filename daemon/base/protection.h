@@ -161,7 +161,21 @@
 #endif
 #ifndef DEFRAGD_WITHOUT_NOT_GROWN
 #define DEFRAGD_WITHOUT_NOT_GROWN                                                                           \
-        0 /* what is compressed worse than before, or not any more, is the last that moves */
+        0 /* what came out longer, or not compressed, is the last of the file that moves */
+#endif
+#ifndef DEFRAGD_WITHOUT_TRIED
+#define DEFRAGD_WITHOUT_TRIED 0 /* how long it comes out is tried on a file of our own */
+#endif
+#ifndef DEFRAGD_WITHOUT_CHUNK_ROOM
+#define DEFRAGD_WITHOUT_CHUNK_ROOM                                                                          \
+        0 /* what is compressed together finds room, or it would not be compressed */
+#endif
+#ifndef DEFRAGD_WITHOUT_CHUNK_GAIN
+#define DEFRAGD_WITHOUT_CHUNK_GAIN 0 /* the same may come to lie apart, and then gains little */
+#endif
+#ifndef DEFRAGD_WITHOUT_COMPRESSED_ALONE
+#define DEFRAGD_WITHOUT_COMPRESSED_ALONE                                                                    \
+        0 /* nobody writes to a file while the kernel is told to compress it */
 #endif
 #ifndef DEFRAGD_WITHOUT_WHOLE_EXTENTS
 #define DEFRAGD_WITHOUT_WHOLE_EXTENTS 0 /* what moving takes comes back: no part of an extent alone */

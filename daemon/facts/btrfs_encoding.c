@@ -162,10 +162,11 @@ int btrfs_encoding_read(int fd, BtrfsEncoding *ret)
         if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
                 return -errno;
         n = fgetxattr(fd, "btrfs.compression", property, sizeof(property) - 1);
-        if (n < 0 && errno != ENODATA)
+        if (n < 0 && errno != ENODATA && errno != ERANGE)
                 return -errno;
         property[n < 0 ? 0 : n] = '\0';
-        *ret = btrfs_encoding_of(options, flags, property);
+        /* Longer than any that says what it means. */
+        *ret = btrfs_encoding_of(options, flags, n < 0 && errno == ERANGE ? "?" : property);
         return 0;
 }
 

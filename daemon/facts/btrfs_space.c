@@ -189,18 +189,76 @@ int btrfs_space_runs(int fs_fd, uint64_t n_bytes, uint64_t *ret_runs)
         return 0;
 }
 
+/* All of them, as long as they are few. */
+static int stretches_read(int fs_fd, struct btrfs_ioctl_fs_info_args *ret_fs, Stretches *ret)
+{
+        *ret = (Stretches){.wanted_bytes = UINT64_MAX, .most_items = FEW_ITEMS};
+        *ret_fs = (struct btrfs_ioctl_fs_info_args){0};
+        if (ioctl(fs_fd, BTRFS_IOC_FS_INFO, ret_fs) < 0)
+                return -errno;
+        if (ret_fs->sectorsize == 0)
+                return -EIO;
+        return chunks_read(fs_fd, ret_fs->sectorsize, ret);
+}
+
+/* From the shortest on that can hold a piece of half the mean length. */
+static uint64_t most_runs_of(const Stretches *stretches, uint64_t n_bytes, uint64_t mean_bytes)
+{
+        uint64_t left = n_bytes, n_runs = 0;
+
+        for (unsigned bucket = 0; bucket < 64 && left > 0; bucket++) {
+                const uint64_t n = stretches->n[bucket], length = n > 0 ? stretches->bytes[bucket] / n : 0;
+                const uint64_t held = length >= mean_bytes ? length / mean_bytes * mean_bytes : length / 2;
+
+                if (n == 0 || length < mean_bytes / 2 || held == 0)
+                        continue;
+                if (n >= left / held + 1)
+                        return n_runs + left / held + 1;
+                n_runs += n;
+                left -= n * held;
+        }
+        /* A chunk that is made anew. */
+        return n_runs + (left > 0);
+}
+
+int btrfs_space_places(int fs_fd, uint64_t n_bytes, uint64_t mean_bytes, uint64_t most_bytes,
+                       BtrfsPlaces *ret)
+{
+        struct btrfs_ioctl_fs_info_args fs;
+        Stretches stretches;
+        bool roomy = false;
+        int r;
+
+        if (mean_bytes == 0 || most_bytes == 0)
+                return -EINVAL;
+        r = stretches_read(fs_fd, &fs, &stretches);
+        if (r == 0)
+                r = has_room_for_chunk(fs_fd, &fs, &roomy);
+        if (r < 0)
+                return r;
+        *ret = (BtrfsPlaces){
+                .most_runs = stretches.n_items >= stretches.most_items
+                                     ? UINT64_MAX
+                                     : most_runs_of(&stretches, n_bytes, mean_bytes),
+                .sure_bytes = roomy ? CHUNK_BYTES : 0,
+        };
+        for (unsigned bucket = 0; bucket < 64; bucket++) {
+                const uint64_t shortest = UINT64_C(1) << bucket;
+
+                if (shortest >= most_bytes)
+                        ret->sure_bytes += stretches.n[bucket] * (shortest / most_bytes * most_bytes);
+        }
+        return 0;
+}
+
 int btrfs_space_lengths(int fs_fd, uint64_t *ret)
 {
-        Stretches stretches = {.wanted_bytes = UINT64_MAX, .most_items = FEW_ITEMS};
-        struct btrfs_ioctl_fs_info_args fs = {0};
+        struct btrfs_ioctl_fs_info_args fs;
+        Stretches stretches;
         uint64_t lengths = 0;
         int r;
 
-        if (ioctl(fs_fd, BTRFS_IOC_FS_INFO, &fs) < 0)
-                return -errno;
-        if (fs.sectorsize == 0)
-                return -EIO;
-        r = chunks_read(fs_fd, fs.sectorsize, &stretches);
+        r = stretches_read(fs_fd, &fs, &stretches);
         if (r < 0)
                 return r;
         for (unsigned bucket = 0; bucket < 64; bucket++)

@@ -12,6 +12,18 @@
  * divides. Returns 0; -ENOENT where there is no such tree; -errno. */
 int btrfs_space_runs(int fs_fd, uint64_t n_bytes, uint64_t *ret_runs);
 
+/* Where what is written by pieces, each of which gets a place of its own, may come to lie. */
+typedef struct BtrfsPlaces {
+        uint64_t
+                most_runs; /* about, if the shortest places are taken first that can hold any; UINT64_MAX where there are too many to tell */
+        uint64_t
+                sure_bytes; /* so much finds a place at least, however long the pieces are; as far as was looked */
+} BtrfsPlaces;
+
+/* For n_bytes in pieces of mean_bytes on the average and most_bytes at most. Returns 0; -ENOENT where there is no such tree; -errno. */
+int btrfs_space_places(int fs_fd, uint64_t n_bytes, uint64_t mean_bytes, uint64_t most_bytes,
+                       BtrfsPlaces *ret);
+
 /* Which lengths stretches of free space have: bit n of *ret is set where one has 2^n bytes or more, and less than twice that. All of them where there are
  * too many stretches to tell. Returns 0; -ENOENT where there is no such tree; -errno. */
 int btrfs_space_lengths(int fs_fd, uint64_t *ret);

@@ -22,6 +22,7 @@
 #include "facts/btrfs.h"
 #include "facts/page_cache.h"
 #include "fs/btrfs_defrag.h"
+#include "fs/btrfs_encoded.h"
 #include "fs/btrfs_pieces.h"
 #include "fs/btrfs_room.h"
 #include "fs/btrfs_sample.h"
@@ -44,6 +45,8 @@ typedef struct State {
         uint64_t written; /* of a batch: all in front of it is on the disk */
         uint64_t asked;   /* up to here the region was read, or will be */
         uint64_t slice_bytes;
+        uint64_t n_runs,
+                physical_end; /* that what is compressed has come to lie in, and where the last one ends */
         CacheNote cached;
         BtrfsLayout layout;
         BtrfsEncoding would; /* what the file is written as now */
@@ -171,14 +174,17 @@ static int defrag_sample(EngineJob *job)
         btrfs_pieces_choose(job, &state.pieces);
         if (state.would.type == BTRFS_ENCODING_NONE)
                 first_ask(job, &state);
+        else
+                r = btrfs_check_encoding(job, state.would);
+        if (r != ENGINE_DONE)
+                return r;
         r = btrfs_layout_read(job, state.would, &state.layout);
         if (r != ENGINE_DONE)
                 return r;
         if (state.would.type != BTRFS_ENCODING_NONE)
                 first_ask(job, &state);
-        /* What the kernel makes of compressed data is seen at the first chunk. */
         if (state.layout.is_encoded)
-                state.slice_bytes = BTRFS_CHUNK_BYTES;
+                state.slice_bytes = BTRFS_ENCODED_SLICE_BYTES;
         r = btrfs_check_swap(job, true);
         if (r != ENGINE_DONE)
                 return r;
@@ -224,8 +230,12 @@ static int defrag_reserve(EngineJob *job)
                 return target_verdict(job, ENGINE_NO_GAIN, REASON_NONE);
         job->runs_after = fewest;
         r = btrfs_room_check(job, fewest);
-        if (r != ENGINE_DONE || state.layout.is_encoded)
+        if (r != ENGINE_DONE)
                 return r;
+        if (state.layout.is_encoded) {
+                r = btrfs_encoded_check_room(job);
+                return r == ENGINE_DONE ? btrfs_encoded_try(job, state.would) : r;
+        }
         r = btrfs_room_in_pieces(job, &in_pieces);
         if (r != ENGINE_DONE || !in_pieces)
                 return r;
@@ -275,48 +285,22 @@ static int slice_begin(EngineJob *job, State *state, const BtrfsSlice *slice)
         return ENGINE_DONE;
 }
 
-/* What has become of a slice. */
-typedef struct Look {
-        uint64_t
-                rest; /* from here on the kernel has left it: it stops early (a signal, no room or no memory for a moment) without a word if it has
-                         * moved anything */
-        bool is_worse; /* what has moved has come to lie in no fewer runs */
-        bool has_grown; /* the same is longer on the disk than before, or is not compressed any more, or is now */
-} Look;
-
-/* When it is on the disk. sync: waits for all of the file, the next slice included, where without the last of its extents may not be to be seen
- * yet. */
-static int slice_look(const EngineJob *job, const State *state, const BtrfsSlice *slice, bool sync,
-                      Look *ret)
+/* Free space is in pieces after all: more of it would make the file worse. Of what is compressed some slices may come to lie in small places, as long as
+ * the region as a whole does not. */
+static bool is_worse(const EngineJob *job, State *state, const BtrfsLook *look)
 {
-        _cleanup_(extent_map_done) ExtentMap map = {0};
-        BtrfsSlice before, now;
-        uint64_t rest;
-        int r;
-
-        r = btrfs_slice_read(job, slice->offset, slice->end, sync, &now, &map);
-        if (r < 0)
-                return r;
-        rest = PROTECTED_BY(WHOLE_SLICES)
-                       ? btrfs_slice_rest(&job->map, &map, slice, moves_singles(job, state))
-                       : slice->end;
-        btrfs_slice_count(&job->map, slice->offset, rest, &before);
-        btrfs_slice_count(&map, slice->offset, rest, &now);
-        *ret = (Look){
-                .rest = rest,
-                .is_worse = before.n_runs > 1 && now.n_runs >= before.n_runs,
-                .has_grown =
-                        (now.disk_bytes > before.disk_bytes || now.encoded_bytes != before.encoded_bytes) &&
-                        PROTECTED_BY(NOT_GROWN),
-        };
-        return 0;
+        if (!state->layout.is_encoded)
+                return look->is_worse && !state->layout.has_parts;
+        state->n_runs += look->n_runs - (look->n_runs > 0 && look->physical == state->physical_end);
+        state->physical_end = look->physical_end;
+        return state->n_runs > btrfs_encoded_most_runs(job);
 }
 
 /* Waits until a slice that was begun is on the disk. What the kernel has left of it is handed over again, and if it leaves that, too, it says why
  * or means it. */
 static int slice_end(EngineJob *job, State *state, uint64_t offset, uint64_t end)
 {
-        Look look = {.rest = end};
+        BtrfsLook look = {.rest = end};
         BtrfsSlice slice;
 
         btrfs_slice_count(&job->map, offset, end, &slice);
@@ -326,20 +310,19 @@ static int slice_end(EngineJob *job, State *state, uint64_t offset, uint64_t end
                 r = btrfs_range_wait(job->target_fd, slice.offset, end);
                 if (r < 0)
                         return verdict_of_move(job, r);
-                r = slice_look(job, state, &slice, false, &look);
+                r = btrfs_slice_look(job, &slice, moves_singles(job, state), false, &look);
                 if (r == -EAGAIN || (r == 0 && (look.rest < end || look.is_worse || look.has_grown)))
-                        r = slice_look(job, state, &slice, true, &look);
+                        r = btrfs_slice_look(job, &slice, moves_singles(job, state), true, &look);
                 if (r < 0)
                         return r == -EAGAIN ? target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN) : r;
-                /* Free space is in pieces after all: more of it would make the file worse. */
-                state->is_over =
-                        state->is_over || (look.is_worse && !state->layout.has_parts && PROTECTED_BY(GAIN));
+                state->is_over = state->is_over || (is_worse(job, state, &look) && PROTECTED_BY(GAIN));
                 if (look.rest == end)
                         break;
                 const bool is_stuck = look.rest == slice.offset;
                 btrfs_slice_count(&job->map, look.rest, end, &slice);
                 job->bytes_moved -= u64_min(job->bytes_moved, slice.written_bytes);
-                if (is_stuck || state->is_over || look.has_grown)
+                /* What is left of chunks would be cut in another way. */
+                if (is_stuck || state->is_over || look.has_grown || slice.encoding)
                         break;
                 r = slice_begin(job, state, &slice);
                 if (r != ENGINE_DONE)
@@ -428,22 +411,39 @@ static int batch_step(EngineJob *job, State *state, const BtrfsSlice *next)
         return r;
 }
 
-/* A slice is begun, and the one before ends: so the device writes while the next one is read and marked. What is compressed is waited for, so that no
- * more of it is worse off than one slice. */
+/* What is compressed is written slice by slice, with nobody else at the file, and no more of it is worse off than one slice. */
+static int encoded_step(EngineJob *job, State *state, const BtrfsSlice *slice)
+{
+        const uint64_t begun = state->begun;
+        int r;
+
+        slice_ask(job, slice, state->asked);
+        state->asked = u64_max(state->asked, slice->end);
+        r = btrfs_encoded_begin(job, slice);
+        if (r != ENGINE_DONE)
+                return r;
+        r = slice_begin(job, state, slice);
+        if (r == ENGINE_DONE) {
+                state->next = slice->end;
+                r = slice_end(job, state, begun, slice->end);
+        }
+        btrfs_encoded_end(job);
+        return r;
+}
+
+/* A slice is begun, and the one before ends: so the device writes while the next one is read and marked. */
 static int slices_step(EngineJob *job, State *state, const BtrfsSlice *next)
 {
         const uint64_t begun = state->begun, end = state->next;
         int r = ENGINE_DONE;
 
+        if (next && next->encoding)
+                return encoded_step(job, state, next);
         if (next) {
                 r = slice_begin(job, state, next);
                 if (r != ENGINE_DONE)
                         return r;
                 state->next = next->end;
-                if (next->encoding) {
-                        state->slice_bytes = BTRFS_SLICE_BYTES;
-                        return slice_end(job, state, begun, next->end);
-                }
         }
         return begun < end ? slice_end(job, state, begun, end) : r;
 }
@@ -511,6 +511,7 @@ static void defrag_close(EngineJob *job)
                 aside_wait(copier_aside(job->copier));
         if (PROTECTED_BY(NOT_CACHED))
                 ahead_withdraw(job, &state);
+        job->donor_fd = fd_close(job->donor_fd);
         job->target_fd = PROTECTED_BY(NOTHING_HELD) ? fd_close(job->target_fd) : -EBADF;
         extent_map_done(&job->map);
 }

@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/number.h"
 #include "base/protection.h"
@@ -44,12 +45,26 @@ int btrfs_check_swap(EngineJob *job, bool is_asked)
                                                     : ENGINE_DONE;
 }
 
-static bool keeps_encoding(const EngineJob *job, BtrfsEncoding would)
+static size_t n_kept(const ExtentMap *map, BtrfsEncoding would)
 {
-        for (size_t i = 0; i < job->map.n_extents; i++)
-                if (!btrfs_encoding_keeps(would, &job->map.extents[i]))
-                        return false;
-        return true;
+        size_t n = 0;
+
+        for (size_t i = 0; i < map->n_extents; i++)
+                n += btrfs_encoding_keeps(would, &map->extents[i]);
+        return n;
+}
+
+int btrfs_check_encoding(EngineJob *job, BtrfsEncoding would)
+{
+        _cleanup_(extent_map_done) ExtentMap map = {0};
+        int r;
+
+        r = target_map_read(job, false, &map);
+        if (r < 0)
+                return r;
+        return n_kept(&map, would) == 0 && PROTECTED_BY(COMPRESSION)
+                       ? target_verdict(job, ENGINE_SKIP, SKIP_COMPRESSED)
+                       : ENGINE_DONE;
 }
 
 static int64_t age_nsec(const FileFacts *facts)
@@ -83,8 +98,11 @@ int btrfs_layout_read(EngineJob *job, BtrfsEncoding would, BtrfsLayout *ret)
                 if (r < 0)
                         return r;
         }
-        if (!keeps_encoding(job, would) && PROTECTED_BY(COMPRESSION))
-                return target_verdict(job, ENGINE_SKIP, SKIP_COMPRESSED);
+        /* The plan has left the others out. If there are any now they were written since. */
+        if (n_kept(&job->map, would) < job->map.n_extents && PROTECTED_BY(COMPRESSION))
+                return would.type == BTRFS_ENCODING_NONE || region.encoded_bytes == 0
+                               ? target_verdict(job, ENGINE_SKIP, SKIP_COMPRESSED)
+                               : target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
         if (job->sampled.size_bytes != job->looked->size_bytes || !target_is_as_planned(job))
                 return target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
         ret->is_encoded = region.encoded_bytes > 0;

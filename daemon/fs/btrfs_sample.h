@@ -23,6 +23,9 @@ int btrfs_sample_facts(EngineJob *job);
  * at last, where it was read anyway. is_asked: the beginning of the region is on its way into the page cache. */
 int btrfs_check_swap(EngineJob *job, bool is_asked);
 
+/* Is anything of the region encoded as it would be now? What the plan was made of may be all plain, and so may not be looked at more closely. */
+int btrfs_check_encoding(EngineJob *job, BtrfsEncoding would);
+
 /* The map of the region; whether all of it would be encoded as it is, where would is how the file is written now; and whether to move it takes more
  * space than it gives back. */
 int btrfs_layout_read(EngineJob *job, BtrfsEncoding would, BtrfsLayout *ret);

@@ -23,8 +23,10 @@ void btrfs_slice_count(const ExtentMap *map, uint64_t offset, uint64_t end, Btrf
 
                 if (extent->logical < offset || extent->logical >= end || extent->unplaced)
                         continue;
-                if (slice.n_runs == 0)
+                if (slice.n_runs == 0) {
                         slice.encoding = extent->encoding;
+                        slice.physical = extent->physical;
+                }
                 if (slice.n_runs == 0 || extent->physical != expected)
                         slice.n_runs++;
                 expected = extent_physical_end(extent);
@@ -37,6 +39,7 @@ void btrfs_slice_count(const ExtentMap *map, uint64_t offset, uint64_t end, Btrf
                 if (extent->shared)
                         slice.shared_bytes += extent->length;
         }
+        slice.physical_end = expected;
         *ret = slice;
 }
 
@@ -128,5 +131,31 @@ int btrfs_slice_read(const EngineJob *job, uint64_t offset, uint64_t end, bool s
         btrfs_slice_count(&map, offset, end, ret);
         if (ret_map)
                 *ret_map = TAKE(map, (ExtentMap){0});
+        return 0;
+}
+
+int btrfs_slice_look(const EngineJob *job, const BtrfsSlice *slice, bool singles, bool sync, BtrfsLook *ret)
+{
+        _cleanup_(extent_map_done) ExtentMap map = {0};
+        BtrfsSlice before, now;
+        uint64_t rest;
+        int r;
+
+        r = btrfs_slice_read(job, slice->offset, slice->end, sync, &now, &map);
+        if (r < 0)
+                return r;
+        rest = PROTECTED_BY(WHOLE_SLICES) ? btrfs_slice_rest(&job->map, &map, slice, singles) : slice->end;
+        btrfs_slice_count(&job->map, slice->offset, rest, &before);
+        btrfs_slice_count(&map, slice->offset, rest, &now);
+        *ret = (BtrfsLook){
+                .rest = rest,
+                .n_runs = now.n_runs,
+                .physical = now.physical,
+                .physical_end = now.physical_end,
+                .is_worse = before.n_runs > 1 && now.n_runs >= before.n_runs,
+                .has_grown = (now.encoding != before.encoding || now.encoded_bytes != before.encoded_bytes ||
+                              (before.encoding && now.disk_bytes > before.disk_bytes)) &&
+                             PROTECTED_BY(NOT_GROWN),
+        };
         return 0;
 }

@@ -23,6 +23,9 @@
  * before it: what can be compressed by itself can be together, but half of it may be another matter. */
 #define BTRFS_CHUNK_BYTES (128 * KIB)
 
+/* And slices of them are that long: who opens the file waits for one, and one processor compresses so much after the other. */
+#define BTRFS_ENCODED_SLICE_BYTES (512 * KIB)
+
 typedef struct BtrfsSlice {
         uint64_t offset, end;
         uint64_t written_bytes;
@@ -30,7 +33,8 @@ typedef struct BtrfsSlice {
         uint64_t disk_bytes;    /* as long as they are on the disk */
         uint64_t shared_bytes;
         uint64_t n_runs;
-        uint8_t encoding; /* of its first extent; with btrfs_slice_next() of all */
+        uint64_t physical, physical_end; /* where its first extent begins and its last one ends */
+        uint8_t encoding;                /* of its first extent; with btrfs_slice_next() of all */
 } BtrfsSlice;
 
 /* Does one of least_bytes or more end here, with so much in it? Pure. */
@@ -47,6 +51,20 @@ bool btrfs_slice_next(const ExtentMap *map, uint64_t offset, uint64_t least_byte
  * have none next to them, too; else such a one at the end says nothing. slice->end: nowhere, as far as can be told. after: the map of the slice. Pure. */
 uint64_t btrfs_slice_rest(const ExtentMap *before, const ExtentMap *after, const BtrfsSlice *slice,
                           bool singles);
+
+/* What has become of a slice that was handed to the kernel. */
+typedef struct BtrfsLook {
+        uint64_t
+                rest; /* from here on it was left: the kernel stops early (a signal, no room or no memory for a moment) without a word if it has moved
+                        * anything */
+        uint64_t n_runs, physical, physical_end; /* of what has moved, as in BtrfsSlice */
+        bool is_worse;                           /* what has moved has come to lie in no fewer runs */
+        bool has_grown; /* the same is longer on the disk than before, or is not compressed any more, or is now */
+} BtrfsLook;
+
+/* When it is on the disk; slice as it was in the job's map. sync: waits for all of the file, the next slice included, where without the last of its extents
+ * may not be to be seen yet. Returns 0, -EAGAIN, -errno as btrfs_slice_read(). */
+int btrfs_slice_look(const EngineJob *job, const BtrfsSlice *slice, bool singles, bool sync, BtrfsLook *ret);
 
 /* As it lies now. ret_map takes the map as well (released with extent_map_done()), or is NULL. Returns 0, -EAGAIN for one with too many
  * extents, -errno. */

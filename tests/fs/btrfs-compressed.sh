@@ -4,7 +4,7 @@
 # at least, and with the file's flags as they were. What could come out longer stays.
 # LIMIT: 120
 # ENGINES: btrfs
-# MUTANTS: COMPRESSIBLE WHOLE_CHUNKS NOT_GROWN
+# MUTANTS: COMPRESSIBLE WHOLE_CHUNKS TRIED NOT_GROWN COMPRESSED_ALONE
 
 . "$(dirname "$0")/../lib/scratch.sh"
 test_begin "$@"
@@ -21,7 +21,7 @@ awk 'BEGIN {
         }
 }' >"$WORDS"
 head --bytes=4M /dev/urandom >"$NOISE"
-awk 'BEGIN { for (; n < 8192; n++) print "the same again" }' >"$SAME"
+awk 'BEGIN { for (; n < 65536; n++) print "the same again" }' >"$SAME"
 
 # pieces FILE SOURCE KIB: SOURCE in pieces, of which no two that follow each other were written one after the other; each is an extent of its own.
 pieces()
@@ -54,7 +54,7 @@ expect_encoding()
         local -a was
 
         read -ra was <<<"${BEFORE[$1]}"
-        read -r is[none] is[zlib] is[lzo] is[zstd] is[bytes] is[runs] < <(encoding "$1")
+        read -r "is[none]" "is[zlib]" "is[lzo]" "is[zstd]" "is[bytes]" "is[runs]" < <(encoding "$1")
         ((is[none] + is[zlib] + is[lzo] + is[zstd] == is[$2])) || lost "$1: not all of it is $2: ${is[*]@K}"
         ((is[bytes] <= was[4] + ${3:-0})) || lost "$1: ${is[bytes]} bytes, before: ${was[4]}"
         RUNS=${is[runs]}
@@ -68,9 +68,35 @@ expect_moved()
         ((RUNS <= 4)) || fail "$1: $RUNS runs"
 }
 
-# --- Moved: by the mount's word and by its own, short extents and full ones, in lengths that make whole chunks and that do not. ---
+# --- Chunks: noise that is in one extent with a text here and there would be a chunk of noise. ---
 
 test_volume
+volume_remount volume -o compress-force=zstd:3
+dd if="$SAME" of="$MNT/chunks" bs=64K count=5 conv=notrunc,fsync status=none
+for i in 1 2 3 4; do
+        {
+                head --bytes=104K "$SAME"
+                dd if="$NOISE" bs=176K count=1 skip="$i" status=none
+                head --bytes=40K "$SAME"
+        } >"$SCRATCH/chunk$i"
+        for part in '0 64' '64 128' '192 128'; do
+                read -r from length <<<"$part"
+                dd if="$SCRATCH/chunk$i" of="$MNT/chunks" bs=64K skip=$((from / 64)) seek=$(((i * 320 + from) / 64)) \
+                        count=$((length / 64)) conv=notrunc,fsync status=none
+                # Something in between, so that the next one does not lie behind it.
+                head --bytes=64K "$NOISE" >"$MNT/between-$i-$from"
+                sync --file-system "$MNT"
+        done
+done
+before "$MNT/chunks"
+defrag 0 --no-budget --json "$MNT/chunks"
+expect_same files
+expect_encoding "$MNT/chunks" zstd
+expect_outcome "$MNT/chunks" moved
+
+# --- Moved: by the mount's word and by its own, short extents and full ones, in lengths that make whole chunks and that do not. ---
+
+rm "$MNT"/*
 volume_remount volume -o compress=zstd:1
 head --bytes=2M "$WORDS" >"$SCRATCH/short"
 for kib in 16 12 36 128; do
@@ -122,58 +148,57 @@ read -r none _ < <(encoding "$MNT/mixed")
 ((none == 1)) || lost "mixed: $none extents are not compressed"
 expect_encoding "$MNT/parts" zstd
 
-# --- Chunks: noise that is in one extent with a text here and there would be a chunk of noise. ---
-
-rm "$MNT"/*
-volume_remount volume -o compress-force=zstd:3
-for i in 0 1 2 3; do
-        {
-                head --bytes=104K "$SAME"
-                dd if="$NOISE" bs=176K count=1 skip="$i" status=none
-                head --bytes=40K "$SAME"
-        } >"$SCRATCH/chunk$i"
-        for part in '0 64' '64 128' '192 128'; do
-                read -r from length <<<"$part"
-                dd if="$SCRATCH/chunk$i" of="$MNT/chunks" bs=64K skip=$((from / 64)) seek=$(((i * 320 + from) / 64)) \
-                        count=$((length / 64)) conv=notrunc,fsync status=none
-                # Something in between, so that the next one does not lie behind it.
-                head --bytes=64K "$NOISE" >"$MNT/between-$i-$from"
-                sync --file-system "$MNT"
-        done
-done
-before "$MNT/chunks"
-defrag 0 --no-budget --json "$MNT/chunks"
-expect_same files
-expect_encoding "$MNT/chunks" zstd
-expect_outcome "$MNT/chunks" moved
-
-# --- Neighbours of which each can be compressed, but not both together: they use halves of the alphabet. ---
+# --- Neighbours of which each can be compressed, but not both together: they use halves of the alphabet. Only what lies in front of them moves. ---
 
 rm "$MNT"/*
 volume_remount volume -o compress-force=zstd:3
 tr '\220-\377' '\0-\157' <"$NOISE" >"$SCRATCH/low"
 tr '\0-\157' '\220-\377' <"$NOISE" >"$SCRATCH/high"
+head --bytes=128K "$SAME" >"$SCRATCH/alphabet"
 for ((i = 0; i < 8; i++)); do
         dd if="$SCRATCH/low" bs=64K count=1 skip="$i" status=none
         dd if="$SCRATCH/high" bs=64K count=1 skip="$i" status=none
-done >"$SCRATCH/alphabet"
+done >>"$SCRATCH/alphabet"
 pieces "$MNT/alphabet" "$SCRATCH/alphabet" 64
 before "$MNT/alphabet"
 defrag 0 --no-budget --json "$MNT/alphabet"
 expect_same files
 expect_encoding "$MNT/alphabet" zstd
-expect_outcome "$MNT/alphabet" skipped:compressed
+expect_outcome "$MNT/alphabet" moved
 
-# --- Written at a higher level than the mount has now: at the first chunk it is seen what comes of it. ---
+# --- Written at a higher level than the mount has now: it is tried before anything of the file moves; and where the first chunk tells nothing it is seen
+# at the first slice. ---
 
 rm "$MNT"/*
 volume_remount volume -o compress-force=zstd:15
 pieces "$MNT/level" "$SCRATCH/short" 128
+pieces "$MNT/two-levels" "$SCRATCH/short" 128
 volume_remount volume -o compress-force=zstd:1
-before "$MNT/level"
-defrag 0 --no-budget --json "$MNT/level"
+dd if="$SCRATCH/short" of="$MNT/two-levels" bs=128K count=1 conv=notrunc,fsync status=none
+before "$MNT/level" "$MNT/two-levels"
+defrag 0 --no-budget --json "$MNT/level" "$MNT/two-levels"
 expect_same files
-expect_encoding "$MNT/level" zstd 32768
+expect_encoding "$MNT/level" zstd
 expect_outcome "$MNT/level" skipped:would-grow
+expect_encoding "$MNT/two-levels" zstd 65536
+expect_outcome "$MNT/two-levels" skipped:would-grow
+
+# --- Somebody writes noise to the file meanwhile, which is written with the rest: told to compress it the kernel would try, and note in the inode that it was
+# in vain. ---
+
+rm "$MNT"/*
+volume_remount volume -o compress=zstd:1
+pieces "$MNT/open" "$SCRATCH/short" 16
+before "$MNT/open"
+exec {hold}>>"$MNT/open"
+(for ((i = 0; i < 200; i++)); do head --bytes=64K "$NOISE"; done >&"$hold") &
+writer=$!
+defrag '0|75' --no-budget --json "$MNT/open"
+kill "$writer" 2>/dev/null || true
+wait "$writer" || true
+sync --file-system "$MNT"
+[[ $(lsattr "$MNT/open") != *m*' '* ]] || lost "$(lsattr "$MNT/open")"
+expect_outcome "$MNT/open" busy:open
+exec {hold}>&-
 
 volume_check volume
