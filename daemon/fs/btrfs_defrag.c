@@ -47,6 +47,7 @@ typedef struct State {
         uint64_t slice_bytes;
         uint64_t n_runs,
                 physical_end; /* that what is compressed has come to lie in, and where the last one ends */
+        uint64_t most_runs;   /* that it is worth */
         CacheNote cached;
         BtrfsLayout layout;
         BtrfsEncoding would; /* what the file is written as now */
@@ -233,7 +234,8 @@ static int defrag_reserve(EngineJob *job)
         if (r != ENGINE_DONE)
                 return r;
         if (state.layout.is_encoded) {
-                r = btrfs_encoded_check_room(job);
+                r = btrfs_encoded_check_room(job, &state.most_runs);
+                state_put(job, &state);
                 return r == ENGINE_DONE ? btrfs_encoded_try(job, state.would) : r;
         }
         r = btrfs_room_in_pieces(job, &in_pieces);
@@ -287,13 +289,13 @@ static int slice_begin(EngineJob *job, State *state, const BtrfsSlice *slice)
 
 /* Free space is in pieces after all: more of it would make the file worse. Of what is compressed some slices may come to lie in small places, as long as
  * the region as a whole does not. */
-static bool is_worse(const EngineJob *job, State *state, const BtrfsLook *look)
+static bool is_worse(State *state, const BtrfsLook *look)
 {
         if (!state->layout.is_encoded)
                 return look->is_worse && !state->layout.has_parts;
         state->n_runs += look->n_runs - (look->n_runs > 0 && look->physical == state->physical_end);
         state->physical_end = look->physical_end;
-        return state->n_runs > btrfs_encoded_most_runs(job);
+        return state->n_runs > state->most_runs;
 }
 
 /* Waits until a slice that was begun is on the disk. What the kernel has left of it is handed over again, and if it leaves that, too, it says why
@@ -315,15 +317,19 @@ static int slice_end(EngineJob *job, State *state, uint64_t offset, uint64_t end
                         r = btrfs_slice_look(job, &slice, moves_singles(job, state), true, &look);
                 if (r < 0)
                         return r == -EAGAIN ? target_verdict(job, ENGINE_CHANGED, CHANGED_WRITTEN) : r;
-                state->is_over = state->is_over || (is_worse(job, state, &look) && PROTECTED_BY(GAIN));
+                state->is_over = state->is_over || (is_worse(state, &look) && PROTECTED_BY(GAIN));
                 if (look.rest == end)
                         break;
                 const bool is_stuck = look.rest == slice.offset;
                 btrfs_slice_count(&job->map, look.rest, end, &slice);
                 job->bytes_moved -= u64_min(job->bytes_moved, slice.written_bytes);
-                /* What is left of chunks would be cut in another way. */
-                if (is_stuck || state->is_over || look.has_grown || slice.encoding)
+                if (is_stuck || state->is_over || look.has_grown)
                         break;
+                if (slice.encoding) {
+                        /* The next one begins there, so that it is made of whole chunks. */
+                        end = state->next = look.rest;
+                        break;
+                }
                 r = slice_begin(job, state, &slice);
                 if (r != ENGINE_DONE)
                         return r;

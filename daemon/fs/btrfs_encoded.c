@@ -17,11 +17,6 @@
 #include "fs/scratch.h"
 #include "fs/target.h"
 
-uint64_t btrfs_encoded_most_runs(const EngineJob *job)
-{
-        return job->region.n_runs / 2;
-}
-
 /* Chunks that a region is written in. Each is no longer on the disk than what it is made of. */
 typedef struct Chunks {
         uint64_t n;
@@ -44,9 +39,11 @@ static Chunks chunks_of(const EngineJob *job)
         return chunks;
 }
 
-int btrfs_encoded_check_room(EngineJob *job)
+int btrfs_encoded_check_room(EngineJob *job, uint64_t *ret_most)
 {
         const Chunks chunks = chunks_of(job);
+        /* Which of free space the kernel takes is a guess: with less to gain a file might be moved again and again. But no chunk is cut in two. */
+        const uint64_t most = chunks.n < job->region.n_runs ? chunks.n : job->region.n_runs / 2;
         BtrfsPlaces places;
         uint64_t n_runs;
         int r;
@@ -63,10 +60,10 @@ int btrfs_encoded_check_room(EngineJob *job)
         if (places.sure_bytes < chunks.disk_bytes && PROTECTED_BY(CHUNK_ROOM))
                 return target_verdict(job, ENGINE_NO_GAIN, NO_SPACE_FRAGMENTED);
         n_runs = u64_min(places.most_runs, chunks.n);
-        if ((n_runs > btrfs_encoded_most_runs(job) ||
-             !plan_is_worth(job->limits, job->region.n_runs - n_runs, job->region.bytes)) &&
+        if ((n_runs > most || !plan_is_worth(job->limits, job->region.n_runs - n_runs, job->region.bytes)) &&
             PROTECTED_BY(CHUNK_GAIN))
                 return target_verdict(job, ENGINE_NO_GAIN, NO_SPACE_FRAGMENTED);
+        *ret_most = most;
         return ENGINE_DONE;
 }
 

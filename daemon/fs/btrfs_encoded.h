@@ -14,11 +14,8 @@
 #include "fs/btrfs_slice.h"
 #include "fs/engine.h"
 
-/* Does every chunk find a place, and are they few enough to be worth it? */
-int btrfs_encoded_check_room(EngineJob *job);
-
-/* More runs than that are not worth it. Which of free space the kernel takes is a guess: with less to gain a file might be moved again and again. */
-uint64_t btrfs_encoded_most_runs(const EngineJob *job);
+/* Does every chunk find a place, and would it be worth it? *ret_most: when the region has come to lie in more runs than that it is not any more. */
+int btrfs_encoded_check_room(EngineJob *job, uint64_t *ret_most);
 
 /* The first chunk of the region is compressed once more, in a file that nobody sees: does it come out no longer than it is? job->donor_fd is that file
  * afterwards, empty. */

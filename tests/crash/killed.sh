@@ -35,5 +35,7 @@ expect_same files
 # On two halves 39 to 41 were left: btrfs gives out space in shorter stretches there.
 most=40
 [[ $ENGINE != btrfs-raid1 ]] || most=48
+# What is compressed stays where it is as soon as it lies in few pieces and free space in many: 274 to 307 of 8192.
+[[ $ENGINE != btrfs-zstd ]] || most=512
 (($(runs "$MNT"/file*) <= most)) || fail "$(runs "$MNT"/file*) extents are left"
 volume_check volume

@@ -4,7 +4,7 @@
 # (part-mover): none of them finds anything wrong.
 # LIMIT: 180
 # ENGINES: exchange plain
-# WHOLE_ENGINES: ext4 btrfs btrfs-zstd btrfs-raid1 ext4-1k ext4-2k
+# WHOLE_ENGINES: ext4 btrfs btrfs-raid1 ext4-1k ext4-2k
 
 . "$(dirname "$0")/../lib/scratch.sh"
 test_begin "$@"

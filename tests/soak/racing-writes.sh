@@ -64,4 +64,7 @@ expect_same files
 volume_check volume
 
 grep --quiet '[1-9][0-9]* moves accepted' "$SCRATCH/mover" || fail "nothing was moved"
-grep --quiet '(changed [1-9]' "$SCRATCH/mover" || fail "no writer ever met a move"
+met='(changed [1-9]'
+# What is compressed is not moved while anybody has it open for writing.
+[[ $ENGINE != btrfs-zstd ]] || met='[1-9] busy:open'
+grep --quiet "$met" "$SCRATCH/mover" || fail "no writer ever met a move"
