@@ -111,7 +111,6 @@ typedef struct Gathered {
 } Gathered;
 
 /* As the kernel goes through what it is handed. */
-#define CLUSTER_BYTES    (256 * KIB)
 #define EXTENT_BYTES_MAX (128 * MIB)
 
 /* Has it the greatest length? Such a one is left where it is, and nothing is joined with it. */
@@ -132,10 +131,10 @@ static void joined_hold_end(Gathered *gathered, const Joined *joined)
 {
         const uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
         const uint64_t within =
-                (joined->from - u64_align_down(gathered->offset, page_bytes)) % CLUSTER_BYTES;
+                (joined->from - u64_align_down(gathered->offset, page_bytes)) % BTRFS_CLUSTER_BYTES;
 
         if (!gathered->in_one_call || !joined->has_predecessor || within == 0 ||
-            joined->to > joined->from - within + CLUSTER_BYTES)
+            joined->to > joined->from - within + BTRFS_CLUSTER_BYTES)
                 joined_hold(gathered, joined);
 }
 

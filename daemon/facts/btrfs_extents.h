@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/units.h"
 #include "facts/extent_map.h"
 #include "facts/file_id.h"
 
@@ -38,6 +39,9 @@ int btrfs_region_read(int fs_fd, FileId id, uint64_t offset, uint64_t length, bo
 
 /* Has dirty data of a range written, and waits until the trees tell where. Returns 0 or -errno. */
 int btrfs_range_settle(int fd, uint64_t offset, uint64_t length);
+
+/* The kernel goes through what it is handed by clusters, from the page with its beginning on. */
+#define BTRFS_CLUSTER_BYTES (256 * KIB)
 
 /* 64 MiB in pieces of 1 KiB; 3 MB of memory. */
 #define BTRFS_REGION_ITEMS_MAX 65536

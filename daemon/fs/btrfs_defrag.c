@@ -46,8 +46,9 @@ typedef struct State {
         uint64_t asked;   /* up to here the region was read, or will be */
         uint64_t slice_bytes;
         uint64_t n_runs,
-                physical_end; /* that what is compressed has come to lie in, and where the last one ends */
-        uint64_t most_runs;   /* that it is worth */
+                physical_end;   /* that what is compressed has come to lie in, and where the last one ends */
+        uint64_t n_runs_before; /* that it lay in */
+        uint64_t most_runs;     /* that it is worth */
         CacheNote cached;
         BtrfsLayout layout;
         BtrfsEncoding would; /* what the file is written as now */
@@ -85,6 +86,12 @@ static int defrag_open(EngineJob *job)
                 return target_verdict_of_error(job, fd);
         job->target_fd = fd;
         return ENGINE_DONE;
+}
+
+/* Single extents are moved by a call that begins to write at once (seen on Linux 6.18), and compressed ones are by every kernel. */
+static bool moves_singles(const EngineJob *job, const State *state)
+{
+        return (job->volume->moves_singles || state->layout.is_encoded) && !state->in_batches;
 }
 
 static int check_exclusive(EngineJob *job)
@@ -190,7 +197,8 @@ static int defrag_sample(EngineJob *job)
         if (r != ENGINE_DONE)
                 return r;
         /* The others are looked at when it is their turn. */
-        if (btrfs_slice_next(&job->map, job->region.offset, state.slice_bytes, &slice)) {
+        if (btrfs_slice_next(&job->map, job->region.offset, state.slice_bytes, moves_singles(job, &state),
+                             &slice)) {
                 r = slice_is_shared(job, &slice);
                 if (r != 0)
                         return r < 0 ? r : target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
@@ -200,12 +208,6 @@ static int defrag_sample(EngineJob *job)
                     : 0;
         state_put(job, &state);
         return r;
-}
-
-/* Single extents are moved by a call that begins to write at once (seen on Linux 6.18), and compressed ones are by every kernel. */
-static bool moves_singles(const EngineJob *job, const State *state)
-{
-        return (job->volume->moves_singles || state->layout.is_encoded) && !state->in_batches;
 }
 
 /* Nothing can be reserved: the kernel takes space when it writes. What can be known before is whether there is enough. */
@@ -280,7 +282,7 @@ static int slice_begin(EngineJob *job, State *state, const BtrfsSlice *slice)
         if (r < 0)
                 return verdict_of_move(job, r);
         job->bytes_moved += slice->written_bytes;
-        if (btrfs_slice_next(&job->map, slice->end, state->slice_bytes, &next)) {
+        if (btrfs_slice_next(&job->map, slice->end, state->slice_bytes, moves_singles(job, state), &next)) {
                 slice_ask(job, &next, state->asked);
                 state->asked = u64_max(state->asked, next.end);
         }
@@ -288,14 +290,16 @@ static int slice_begin(EngineJob *job, State *state, const BtrfsSlice *slice)
 }
 
 /* Free space is in pieces after all: more of it would make the file worse. Of what is compressed some slices may come to lie in small places, as long as
- * the region as a whole does not. */
+ * all that has moved does not. */
 static bool is_worse(State *state, const BtrfsLook *look)
 {
         if (!state->layout.is_encoded)
                 return look->is_worse && !state->layout.has_parts;
         state->n_runs += look->n_runs - (look->n_runs > 0 && look->physical == state->physical_end);
         state->physical_end = look->physical_end;
-        return state->n_runs > state->most_runs;
+        state->n_runs_before += look->n_runs_before;
+        return state->n_runs > state->most_runs ||
+               (state->n_runs_before > 1 && state->n_runs >= state->n_runs_before);
 }
 
 /* Waits until a slice that was begun is on the disk. What the kernel has left of it is handed over again, and if it leaves that, too, it says why
@@ -380,7 +384,7 @@ static BtrfsSlice slice_at(const EngineJob *job, const State *state, uint64_t of
 {
         BtrfsSlice slice;
 
-        if (!btrfs_slice_next(&job->map, offset, state->slice_bytes, &slice))
+        if (!btrfs_slice_next(&job->map, offset, state->slice_bytes, moves_singles(job, state), &slice))
                 slice = (BtrfsSlice){.offset = offset, .end = state->next};
         return slice;
 }
@@ -462,7 +466,8 @@ static int defrag_commit(EngineJob *job)
         bool is_more;
         int r;
 
-        is_more = !state.is_over && btrfs_slice_next(&job->map, state.next, state.slice_bytes, &slice);
+        is_more = !state.is_over && btrfs_slice_next(&job->map, state.next, state.slice_bytes,
+                                                     moves_singles(job, &state), &slice);
         r = (state.in_batches ? batch_step : slices_step)(job, &state, is_more ? &slice : NULL);
         is_more = is_more || state.begun < state.next;
         if (r == ENGINE_DONE && !is_more)

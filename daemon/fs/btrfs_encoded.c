@@ -31,7 +31,7 @@ static Chunks chunks_of(const EngineJob *job)
         BtrfsSlice chunk;
 
         for (uint64_t at = job->region.offset;
-             at < end && btrfs_slice_next(&job->map, at, BTRFS_CHUNK_BYTES, &chunk); at = chunk.end) {
+             at < end && btrfs_slice_next(&job->map, at, BTRFS_CHUNK_BYTES, true, &chunk); at = chunk.end) {
                 chunks.n++;
                 chunks.most_bytes = u64_max(chunks.most_bytes, chunk.disk_bytes);
                 chunks.disk_bytes += chunk.disk_bytes;
@@ -120,7 +120,7 @@ int btrfs_encoded_try(EngineJob *job, BtrfsEncoding would)
         size_t n_bytes;
         int r;
 
-        if (!btrfs_slice_next(&job->map, job->region.offset, BTRFS_CHUNK_BYTES, &chunk) ||
+        if (!btrfs_slice_next(&job->map, job->region.offset, BTRFS_CHUNK_BYTES, true, &chunk) ||
             chunk.offset >= job->sampled.size_bytes)
                 return target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
         n_bytes = u64_min(chunk.end, job->sampled.size_bytes) - chunk.offset;

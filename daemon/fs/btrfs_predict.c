@@ -11,10 +11,9 @@
 
 #include "base/number.h"
 #include "base/units.h"
+#include "facts/btrfs_extents.h"
 #include "fs/btrfs_defrag.h"
 #include "fs/btrfs_slice.h"
-
-#define CLUSTER_BYTES (256 * KIB)
 
 /* The last piece. */
 typedef struct Tail {
@@ -57,16 +56,17 @@ uint32_t btrfs_fewest_runs(const ExtentMap *map, bool singles)
                 const uint64_t end = extent->logical + extent->length;
                 const bool has_next = singles || (next && next->logical == end && !next->unwritten);
 
-                if (btrfs_slice_is_full(bytes, n_extents, BTRFS_SLICE_BYTES)) {
+                if (btrfs_slice_is_full(bytes, n_extents, BTRFS_SLICE_BYTES) ||
+                    (!singles && btrfs_slice_would_cut(map, i, slice_at))) {
                         slice_at = extent[-1].logical + extent[-1].length;
                         bytes = n_extents = 0;
                 }
                 for (uint64_t from = extent->logical, to; from < end; from = to) {
                         /* Clusters end with pages. */
                         const uint64_t within =
-                                (from - u64_align_down(slice_at, page_bytes)) % CLUSTER_BYTES;
+                                (from - u64_align_down(slice_at, page_bytes)) % BTRFS_CLUSTER_BYTES;
 
-                        to = u64_min(end, from - within + CLUSTER_BYTES);
+                        to = u64_min(end, from - within + BTRFS_CLUSTER_BYTES);
                         n_runs += add_piece(&tail, extent, from, to, within == 0 || from == slice_at,
                                             has_next);
                 }

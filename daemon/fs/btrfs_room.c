@@ -85,8 +85,8 @@ int btrfs_room_in_pieces(const EngineJob *job, bool *ret)
         int r;
 
         *ret = false;
-        for (uint64_t at = job->region.offset; btrfs_slice_next(&job->map, at, BTRFS_SLICE_BYTES, &slice);
-             at = slice.end)
+        for (uint64_t at = job->region.offset;
+             btrfs_slice_next(&job->map, at, BTRFS_SLICE_BYTES, true, &slice); at = slice.end)
                 shortest = u64_min(shortest, slice.end - slice.offset);
         if (shortest >= job->region.length)
                 return ENGINE_DONE;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/number.h"
 #include "base/protection.h"
+#include "facts/btrfs_extents.h"
 #include "fs/btrfs_slice.h"
 
 bool btrfs_slice_is_full(uint64_t n_bytes, uint64_t n_extents, uint64_t least_bytes)
@@ -52,7 +54,26 @@ static bool chunk_take(uint64_t *chunk_bytes, const Extent *extent, bool is_adja
         return *chunk_bytes <= BTRFS_CHUNK_BYTES || !PROTECTED_BY(WHOLE_CHUNKS);
 }
 
-bool btrfs_slice_next(const ExtentMap *map, uint64_t offset, uint64_t least_bytes, BtrfsSlice *ret)
+static bool is_followed(const ExtentMap *map, size_t i)
+{
+        return i + 1 < map->n_extents && !map->extents[i + 1].unwritten &&
+               map->extents[i + 1].logical == map->extents[i].logical + map->extents[i].length;
+}
+
+bool btrfs_slice_would_cut(const ExtentMap *map, size_t i, uint64_t slice_at)
+{
+        const uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+        const Extent *extent = &map->extents[i];
+        const uint64_t within =
+                (extent->logical - u64_align_down(slice_at, page_bytes)) % BTRFS_CLUSTER_BYTES;
+
+        return !extent->unwritten && extent->logical > slice_at && i > 0 && is_followed(map, i - 1) &&
+               !map->extents[i - 1].unwritten && !is_followed(map, i) && within != 0 &&
+               within + extent->length > BTRFS_CLUSTER_BYTES && PROTECTED_BY(WHOLE_EXTENTS);
+}
+
+bool btrfs_slice_next(const ExtentMap *map, uint64_t offset, uint64_t least_bytes, bool singles,
+                      BtrfsSlice *ret)
 {
         uint64_t bytes = 0, n_extents = 0, end = offset, chunk_bytes = 0;
         uint8_t encoding = 0;
@@ -62,9 +83,15 @@ bool btrfs_slice_next(const ExtentMap *map, uint64_t offset, uint64_t least_byte
 
                 if (extent->logical < offset)
                         continue;
+                /* The kernel would read it, and leave it. */
+                if (n_extents == 0 && !singles && !is_followed(map, i) && PROTECTED_BY(WHOLE_EXTENTS)) {
+                        offset = extent->logical + extent->length;
+                        continue;
+                }
                 if (n_extents == 0)
                         encoding = extent->encoding;
                 if (extent->encoding != encoding || btrfs_slice_is_full(bytes, n_extents, least_bytes) ||
+                    (!singles && btrfs_slice_would_cut(map, i, offset)) ||
                     (encoding && bytes >= least_bytes) ||
                     (encoding && !chunk_take(&chunk_bytes, extent, extent->logical == end)))
                         break;
@@ -150,6 +177,7 @@ int btrfs_slice_look(const EngineJob *job, const BtrfsSlice *slice, bool singles
         *ret = (BtrfsLook){
                 .rest = rest,
                 .n_runs = now.n_runs,
+                .n_runs_before = before.n_runs,
                 .physical = now.physical,
                 .physical_end = now.physical_end,
                 .is_worse = before.n_runs > 1 && now.n_runs >= before.n_runs,

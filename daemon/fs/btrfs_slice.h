@@ -40,12 +40,17 @@ typedef struct BtrfsSlice {
 /* Does one of least_bytes or more end here, with so much in it? Pure. */
 bool btrfs_slice_is_full(uint64_t n_bytes, uint64_t n_extents, uint64_t least_bytes);
 
+/* Would a kernel that moves no single extents move this one in part, if the slice began there? It does with one that has none next to it and begins in a
+ * cluster with the one before, and ends in another. What has moved of it is used twice then. Pure. */
+bool btrfs_slice_would_cut(const ExtentMap *map, size_t i, uint64_t slice_at);
+
 /* What of a map lies from offset to end, which are the borders of extents. Pure. */
 void btrfs_slice_count(const ExtentMap *map, uint64_t offset, uint64_t end, BtrfsSlice *ret);
 
 /* The next slice of a map from this offset on, of least_bytes (BTRFS_SLICE_BYTES) or more: it ends with an extent, and before one that is encoded in
- * another way. What is compressed may make a shorter one (above). False at the end of the map. Pure. */
-bool btrfs_slice_next(const ExtentMap *map, uint64_t offset, uint64_t least_bytes, BtrfsSlice *ret);
+ * another way. singles: extents that have none next to them are moved, too; else there is none that only begins or ends with such a one. What is compressed may make a shorter one (above). False at the end of the map. Pure. */
+bool btrfs_slice_next(const ExtentMap *map, uint64_t offset, uint64_t least_bytes, bool singles,
+                      BtrfsSlice *ret);
 
 /* From where on does the end of a slice lie where it lay before, though the kernel was told to move all of it? singles: it moves extents that
  * have none next to them, too; else such a one at the end says nothing. slice->end: nowhere, as far as can be told. after: the map of the slice. Pure. */
@@ -58,6 +63,7 @@ typedef struct BtrfsLook {
                 rest; /* from here on it was left: the kernel stops early (a signal, no room or no memory for a moment) without a word if it has moved
                         * anything */
         uint64_t n_runs, physical, physical_end; /* of what has moved, as in BtrfsSlice */
+        uint64_t n_runs_before;                  /* that it lay in */
         bool is_worse;                           /* what has moved has come to lie in no fewer runs */
         bool has_grown; /* the same is longer on the disk than before, or is not compressed any more, or is now */
 } BtrfsLook;

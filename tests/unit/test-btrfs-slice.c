@@ -109,7 +109,7 @@ static void slices_follow_each_other(uint64_t extent_bytes, uint64_t least_bytes
                 extents[i] = (Extent){.logical = i * 2 * extent_bytes,
                                       .physical = (N - i) * 4 * extent_bytes,
                                       .length = extent_bytes};
-        for (; btrfs_slice_next(&map, at, least_bytes, &slice); at = slice.end) {
+        for (; btrfs_slice_next(&map, at, least_bytes, true, &slice); at = slice.end) {
                 assert_true(slice.offset == at && slice.end > at);
                 assert_int_equal(slice.n_runs, slice.written_bytes / extent_bytes);
                 written += slice.written_bytes;
@@ -185,6 +185,31 @@ static size_t extents_parse(const char *text, Extent *extents)
         return n;
 }
 
+/* slices: their lengths, holes within with a plus. */
+static void slices_compare(const ExtentMap *map, uint64_t least_bytes, bool singles, const char *extents,
+                           const char *slices)
+{
+        BtrfsSlice slice;
+
+        for (uint64_t at = 0; btrfs_slice_next(map, at, least_bytes, singles, &slice); at = slice.end) {
+                uint64_t n_bytes = 0;
+                char *end = NULL;
+
+                for (; *slices != '\0' && *slices != ' '; slices = end + (*end == '+'))
+                        n_bytes += strtoull(slices, &end, 10) * KIB;
+                slices += *slices == ' ';
+                if (slice.end - slice.offset != n_bytes)
+                        fail_msg("%s: %llu KiB, not %llu", extents,
+                                 (unsigned long long)((slice.end - slice.offset) / KIB),
+                                 (unsigned long long)(n_bytes / KIB));
+                assert_int_equal(slice.encoded_bytes, slice.encoding ? slice.written_bytes : 0);
+                assert_int_equal(slice.disk_bytes,
+                                 slice.encoding ? slice.n_runs * 4096 : slice.written_bytes);
+        }
+        if (*slices != '\0')
+                fail_msg("%s: and then %s", extents, slices);
+}
+
 static void what_is_compressed_is_cut_by_whole_chunks(void **state)
 {
         (void)state;
@@ -192,33 +217,46 @@ static void what_is_compressed_is_cut_by_whole_chunks(void **state)
                 Extent extents[BLOCKS];
                 const ExtentMap map = {.extents = extents,
                                        .n_extents = extents_parse(chunks[i].extents, extents)};
-                const char *expected = chunks[i].slices;
-                BtrfsSlice slice;
 
-                for (uint64_t at = 0; btrfs_slice_next(&map, at, chunks[i].least_kib * KIB, &slice);
-                     at = slice.end) {
-                        uint64_t n_bytes = 0;
-                        char *end = NULL;
+                slices_compare(&map, chunks[i].least_kib * KIB, true, chunks[i].extents, chunks[i].slices);
+        }
+}
 
-                        for (; *expected != '\0' && *expected != ' '; expected = end + (*end == '+'))
-                                n_bytes += strtoull(expected, &end, 10) * KIB;
-                        expected += *expected == ' ';
-                        if (slice.end - at != n_bytes)
-                                fail_msg("%s: %llu KiB, not %llu", chunks[i].extents,
-                                         (unsigned long long)((slice.end - at) / KIB),
-                                         (unsigned long long)(n_bytes / KIB));
-                        assert_int_equal(slice.encoded_bytes, slice.encoding ? slice.written_bytes : 0);
-                        assert_int_equal(slice.disk_bytes,
-                                         slice.encoding ? slice.n_runs * 4096 : slice.written_bytes);
-                }
-                if (*expected != '\0')
-                        fail_msg("%s: and then %s", chunks[i].extents, expected);
+/* The same of a kernel that moves no single extents: none is handed to it that it would move in part, or not at all. */
+static void what_has_none_next_to_it_is_moved_whole_or_not(void **state)
+{
+        static const struct {
+                const char *extents, *slices;
+        } ends[] = {
+                {"p64 p64 p64 p64", "256"},
+                /* Ends with a cluster, begins with one, goes over its end. */
+                {"p128 p128", "256"},
+                {"p256 p128", "384"},
+                {"p128 p132", "128"},
+                {"p64 p64 p200", "128"},
+                {"p64 p64 p200 p4", "332"},
+                /* So does the last one in front of a hole. */
+                {"p64 p64 p200 h4 p64 p64", "128 4+128"},
+                /* Nothing next to it at all. */
+                {"p64 h4 p64 h4 p64", ""},
+                {"p64 h4 p64 p64", "4+128"},
+                {"p64 p64 h4 p64", "128+4+64"},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTS(ends); i++) {
+                Extent extents[BLOCKS];
+                const ExtentMap map = {.extents = extents,
+                                       .n_extents = extents_parse(ends[i].extents, extents)};
+
+                slices_compare(&map, MIB, false, ends[i].extents, ends[i].slices);
         }
 }
 
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(what_has_none_next_to_it_is_moved_whole_or_not),
                 cmocka_unit_test(what_is_compressed_is_cut_by_whole_chunks),
                 cmocka_unit_test(what_was_left_is_known),
                 cmocka_unit_test(small_extents_and_large_ones),
