@@ -156,7 +156,7 @@ in_machine bash -euc '
                 done
         done
         mount -o remount,compress-force=zstd:1 /srv/fresh
-        defragd --once --no-budget --json /srv/fresh >&2' >"$OUT" 2>"$ERR" || fail "compressed: $(cat "$OUT" "$ERR")"
+        defragd --once --no-budget --json /srv/fresh >&2 || (($? == 75))' >"$OUT" 2>"$ERR" || fail "compressed: $(cat "$OUT" "$ERR")"
 cat "$OUT"
 # The columns: path, when, none, zlib, lzo, zstd, bytes on the disk, runs.
 awk '
