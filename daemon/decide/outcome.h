@@ -48,11 +48,11 @@ typedef enum Reason {
         SKIP_JOURNALLED_DATA, /* its data go through the journal: the file, or data=journal */
         SKIP_BIGALLOC,        /* ext4 that allocates in clusters of blocks */
         SKIP_COMPRESSED,      /* would not be encoded as it is if it were written now */
-        SKIP_WOULD_GROW,      /* its old place would stay taken, because other parts of it are in use; or it would be compressed less */
-        SKIP_ZONED,           /* a file system on zones, which reclaims them itself */
-        SKIP_DEGRADED,        /* a device of the file system is missing */
-        SKIP_SEED,            /* lies in part on a device that is never written */
-        SKIP_NO_ENGINE,       /* the probes found no engine that works on this volume */
+        SKIP_WOULD_GROW, /* its old place would stay taken, because other parts of it are in use; or it would be compressed less */
+        SKIP_ZONED,          /* a file system on zones, which reclaims them itself */
+        SKIP_DEGRADED,       /* a device of the file system is missing */
+        SKIP_SEED,           /* lies in part on a device that is never written */
+        SKIP_NO_ENGINE,      /* the probes found no engine that works on this volume */
         SKIP_CRASH_UNSAFE,   /* a crash could cost data, or the volume, with the only engine that there is */
         SKIP_NO_LEASES,      /* fs.leases-enable=0 */
         SKIP_DUPLICATE_UUID, /* two mounted volumes with one UUID */

@@ -12,8 +12,8 @@
 powercut_begin "$@"
 
 FS_TYPE=btrfs
-# Left alone: the two that a snapshot shares, there and there, and one that is compressed.
-N_STATIC=$((N_STATIC + 7))
+# Left alone: the two that a snapshot shares, there and there, and one that is compressed and lies well.
+N_STATIC=$((N_STATIC + 8))
 STATIC_MORE=(static/subvolume static/snapshot)
 N_LEFT=$((N_SPARSE + 5))
 
@@ -68,15 +68,20 @@ fs_check()
         return "$status"
 }
 
-# A subvolume with a snapshot, and what has been written in it since; compressed data.
+# A subvolume with a snapshot, and what has been written in it since; compressed data, in one piece and in many.
 disk_fill()
 {
+        local name
+
         btrfs -q subvolume create "$MNT/static/subvolume"
         fragment --files=2 --size=1M --name=shared "$MNT/static/subvolume"
         btrfs -q subvolume snapshot -r "$MNT/static/subvolume" "$MNT/static/snapshot"
         fragment --files=2 --size=1M --name=own "$MNT/static/subvolume"
-        touch "$MNT/static/compressed"
-        btrfs property set "$MNT/static/compressed" compression zstd
+        for name in compressed squeezed; do
+                touch "$MNT/static/$name"
+                btrfs property set "$MNT/static/$name" compression zstd
+        done
+        COMPRESSIBLE_CONTENT=yes fragment --into="$MNT/static/squeezed" --offset=0 --length=1M --piece=16K "$MNT/static"
         yes 'the same again and again' | head --bytes=1M >"$MNT/static/compressed" || true
 }
 
