@@ -7,8 +7,8 @@
  * in here leaves a file whose content is as it was; after a crash each extent is the old one or the new one.
  *
  * What the kernel does not look after is space and form. It gives shared extents copies of their own, it compresses or does not as the
- * mount says now if it is not told, and it moves parts of extents, which frees nothing. And it only marks: a call for a gigabyte returns with a gigabyte to be
- * written, at nobody's pace. So regions are taken in slices, each looked at right before, of which no more than two are under way (but for
+ * mount says now if it is not told, and it moves parts of extents, which frees nothing. And it only marks: a call for a gigabyte returns
+ * with a gigabyte to be written, at nobody's pace. So regions are taken in slices, each looked at right before, of which no more than two are under way (but for
  * batches). */
 
 #include <errno.h>
@@ -45,10 +45,8 @@ typedef struct State {
         uint64_t written; /* of a batch: all in front of it is on the disk */
         uint64_t asked;   /* up to here the region was read, or will be */
         uint64_t slice_bytes;
-        uint64_t n_runs,
-                physical_end;   /* that what is compressed has come to lie in, and where the last one ends */
-        uint64_t n_runs_before; /* that it lay in */
-        uint64_t most_runs;     /* that it is worth */
+        /* Of what is compressed and has moved: the runs that it lies in, where the last one ends, those that it lay in, and how many it is worth. */
+        uint64_t n_runs, physical_end, n_runs_before, most_runs;
         CacheNote cached;
         BtrfsLayout layout;
         BtrfsEncoding would; /* what the file is written as now */

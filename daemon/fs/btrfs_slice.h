@@ -48,7 +48,8 @@ bool btrfs_slice_would_cut(const ExtentMap *map, size_t i, uint64_t slice_at);
 void btrfs_slice_count(const ExtentMap *map, uint64_t offset, uint64_t end, BtrfsSlice *ret);
 
 /* The next slice of a map from this offset on, of least_bytes (BTRFS_SLICE_BYTES) or more: it ends with an extent, and before one that is encoded in
- * another way. singles: extents that have none next to them are moved, too; else there is none that only begins or ends with such a one. What is compressed may make a shorter one (above). False at the end of the map. Pure. */
+ * another way. What is compressed may make a shorter one (above). singles: extents that have none next to them are moved, too; else none begins with such a
+ * one, or ends with one that would be cut. False at the end of the map. Pure. */
 bool btrfs_slice_next(const ExtentMap *map, uint64_t offset, uint64_t least_bytes, bool singles,
                       BtrfsSlice *ret);
 
@@ -59,13 +60,12 @@ uint64_t btrfs_slice_rest(const ExtentMap *before, const ExtentMap *after, const
 
 /* What has become of a slice that was handed to the kernel. */
 typedef struct BtrfsLook {
-        uint64_t
-                rest; /* from here on it was left: the kernel stops early (a signal, no room or no memory for a moment) without a word if it has moved
-                        * anything */
+        /* From here on it was left: the kernel stops early (a signal, no room or no memory for a moment) without a word if it has moved anything. */
+        uint64_t rest;
         uint64_t n_runs, physical, physical_end; /* of what has moved, as in BtrfsSlice */
         uint64_t n_runs_before;                  /* that it lay in */
-        bool is_worse;                           /* what has moved has come to lie in no fewer runs */
-        bool has_grown; /* the same is longer on the disk than before, or is not compressed any more, or is now */
+        bool is_worse;                           /* it has come to lie in no fewer runs */
+        bool has_grown; /* it is longer on the disk than before, or is not compressed any more, or is now */
 } BtrfsLook;
 
 /* When it is on the disk; slice as it was in the job's map. sync: waits for all of the file, the next slice included, where without the last of its extents
