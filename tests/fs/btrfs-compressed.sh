@@ -190,8 +190,14 @@ rm "$MNT"/*
 volume_remount volume -o compress=zstd:1
 pieces "$MNT/open" "$SCRATCH/short" 16
 before "$MNT/open"
-exec {hold}>>"$MNT/open"
-(for ((i = 0; i < 200; i++)); do head --bytes=64K "$NOISE"; done >&"$hold") &
+exec {hold}<>"$MNT/open"
+# Always at the same place: the file is as long as it was when it was looked at.
+noise_write()
+{
+        dd if="$NOISE" of="$MNT/open" bs=64K count=1 seek=48 conv=notrunc status=none
+}
+noise_write
+(for ((i = 0; i < 400; i++)); do noise_write; done) &
 writer=$!
 defrag '0|75' --no-budget --json "$MNT/open"
 kill "$writer" 2>/dev/null || true
