@@ -6,10 +6,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/number.h"
+#include "base/private_memory.h"
 #include "facts/page_cache.h"
 #include "facts/swap_signature.h"
 
@@ -63,18 +64,19 @@ int swap_signature_read(int fd, uint64_t size_bytes, bool past_cache, bool *ret)
 {
         const uint64_t n_bytes =
                 u64_min(u64_align_down(size_bytes, PAGE_MIN_BYTES), SWAP_SIGNATURE_WITHIN_BYTES);
+        _cleanup_(private_memory_done) PrivateMemory memory = {0};
         ssize_t n = 0;
         char *buffer;
         bool cold;
+        int r;
 
         *ret = false;
         if (n_bytes == 0)
                 return 0;
-        buffer = mmap(NULL, SWAP_SIGNATURE_WITHIN_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                      -1, 0);
-        if (buffer == MAP_FAILED)
-                return -ENOMEM;
-        (void)madvise(buffer, SWAP_SIGNATURE_WITHIN_BYTES, MADV_DONTDUMP);
+        r = private_memory_take(&memory, SWAP_SIGNATURE_WITHIN_BYTES);
+        if (r < 0)
+                return r;
+        buffer = (char *)memory.at;
         (void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
         cold = is_cold(fd, n_bytes);
         if (past_cache || cold)
@@ -87,6 +89,5 @@ int swap_signature_read(int fd, uint64_t size_bytes, bool past_cache, bool *ret)
                 (void)posix_fadvise(fd, 0, (off_t)n_bytes, POSIX_FADV_DONTNEED);
         for (uint64_t page_bytes = PAGE_MIN_BYTES; n > 0 && page_bytes <= (uint64_t)n; page_bytes *= 2)
                 *ret = *ret || is_signature(buffer + page_bytes - SIGNATURE_BYTES);
-        (void)munmap(buffer, SWAP_SIGNATURE_WITHIN_BYTES);
         return n < 0 ? (int)n : 0;
 }

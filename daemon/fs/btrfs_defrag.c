@@ -520,7 +520,6 @@ static void defrag_close(EngineJob *job)
                 aside_wait(copier_aside(job->copier));
         if (PROTECTED_BY(NOT_CACHED))
                 ahead_withdraw(job, &state);
-        job->donor_fd = fd_close(job->donor_fd);
         job->target_fd = PROTECTED_BY(NOTHING_HELD) ? fd_close(job->target_fd) : -EBADF;
         extent_map_done(&job->map);
 }

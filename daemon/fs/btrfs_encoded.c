@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <errno.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/number.h"
+#include "base/private_memory.h"
 #include "base/protection.h"
 #include "facts/btrfs_extents.h"
 #include "facts/btrfs_space.h"
@@ -68,16 +68,17 @@ int btrfs_encoded_check_room(EngineJob *job, uint64_t *ret_most)
 }
 
 /* Writes the chunk's content to the empty donor. Returns 0, -EAGAIN where the file ends before, -errno. */
-static int chunk_copy(const EngineJob *job, const BtrfsSlice *chunk, size_t n_bytes)
+static int chunk_copy(const EngineJob *job, int donor_fd, const BtrfsSlice *chunk, size_t n_bytes)
 {
-        _cleanup_free_ uint8_t *content = malloc(n_bytes);
+        _cleanup_(private_memory_done) PrivateMemory content = {0};
         size_t n_read = 0;
         int r;
 
-        if (!content)
-                return -ENOMEM;
+        r = private_memory_take(&content, n_bytes);
+        if (r < 0)
+                return r;
         while (n_read < n_bytes) {
-                const ssize_t n = pread(job->target_fd, content + n_read, n_bytes - n_read,
+                const ssize_t n = pread(job->target_fd, content.at + n_read, n_bytes - n_read,
                                         (off_t)(chunk->offset + n_read));
 
                 if (n < 0 && errno == EINTR)
@@ -86,29 +87,30 @@ static int chunk_copy(const EngineJob *job, const BtrfsSlice *chunk, size_t n_by
                         return n < 0 ? -errno : -EAGAIN;
                 n_read += (size_t)n;
         }
-        r = scratch_be_direct(job->donor_fd, false);
+        r = scratch_be_direct(donor_fd, false);
         if (r == 0)
-                r = scratch_write(job->donor_fd, content, n_bytes, 0);
-        if (r == 0 && fsync(job->donor_fd) < 0)
+                r = scratch_write(donor_fd, content.at, n_bytes, 0);
+        if (r == 0 && fsync(donor_fd) < 0)
                 r = -errno;
         return r;
 }
 
 /* The same as is done to the target. */
-static int chunk_compress(const EngineJob *job, size_t n_bytes, BtrfsEncoding would, BtrfsSlice *ret)
+static int chunk_compress(const EngineJob *job, int donor_fd, size_t n_bytes, BtrfsEncoding would,
+                          BtrfsSlice *ret)
 {
         _cleanup_(extent_map_done) ExtentMap map = {0};
         FileId donor;
         int r;
 
-        r = btrfs_range_move(job->donor_fd, 0, n_bytes, (BtrfsMove){.start_io = true, .encoding = would});
+        r = btrfs_range_move(donor_fd, 0, n_bytes, (BtrfsMove){.start_io = true, .encoding = would});
         if (r == 0)
-                r = btrfs_range_wait(job->donor_fd, 0, n_bytes);
+                r = btrfs_range_wait(donor_fd, 0, n_bytes);
         if (r == 0)
-                r = file_id_from_name(job->donor_fd, "", &donor);
+                r = file_id_from_name(donor_fd, "", &donor);
         if (r == 0)
-                r = fs_volume_map_read(job->volume, job->donor_fd, donor, 0, UINT64_MAX, true,
-                                       EXTENT_MAP_MAX, &map);
+                r = fs_volume_map_read(job->volume, donor_fd, donor, 0, UINT64_MAX, true, EXTENT_MAP_MAX,
+                                       &map);
         if (r == 0)
                 btrfs_slice_count(&map, 0, n_bytes, ret);
         return r;
@@ -116,6 +118,7 @@ static int chunk_compress(const EngineJob *job, size_t n_bytes, BtrfsEncoding wo
 
 int btrfs_encoded_try(EngineJob *job, BtrfsEncoding would)
 {
+        _cleanup_close_ int donor_fd = -EBADF;
         BtrfsSlice chunk, tried = {0};
         size_t n_bytes;
         int r;
@@ -124,20 +127,15 @@ int btrfs_encoded_try(EngineJob *job, BtrfsEncoding would)
             chunk.offset >= job->sampled.size_bytes)
                 return target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
         n_bytes = u64_min(chunk.end, job->sampled.size_bytes) - chunk.offset;
-        r = donor_create(job->volume, job->root_fd, job->parents, job->n_parents);
-        if (r < 0)
-                return target_verdict_of_room(job, r);
-        job->donor_fd = r;
         /* Is there somebody at the file now? */
         r = btrfs_encoded_begin(job, &chunk);
         if (r != ENGINE_DONE)
                 return r;
         btrfs_encoded_end(job);
-        r = chunk_copy(job, &chunk, n_bytes);
+        donor_fd = donor_create(job->volume, job->root_fd, job->parents, job->n_parents);
+        r = donor_fd < 0 ? donor_fd : chunk_copy(job, donor_fd, &chunk, n_bytes);
         if (r == 0)
-                r = chunk_compress(job, n_bytes, would, &tried);
-        if (r == 0 && ftruncate(job->donor_fd, 0) < 0)
-                r = -errno;
+                r = chunk_compress(job, donor_fd, n_bytes, would, &tried);
         if (r < 0)
                 return r == -EAGAIN ? target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN)
                                     : target_verdict_of_room(job, r);
@@ -154,9 +152,7 @@ int btrfs_encoded_begin(EngineJob *job, const BtrfsSlice *slice)
 
         if (!PROTECTED_BY(COMPRESSED_ALONE))
                 return ENGINE_DONE;
-        r = donor_wait_thawed(job->donor_fd);
-        if (r == 0)
-                r = lease_take_read(job->target_fd);
+        r = lease_take_read(job->target_fd);
         if (r != 0)
                 return target_verdict_of_lease(job, r);
         /* What was written by whoever is gone. */

@@ -17,8 +17,7 @@
 /* Does every chunk find a place, and would it be worth it? *ret_most: when the region has come to lie in more runs than that it is not any more. */
 int btrfs_encoded_check_room(EngineJob *job, uint64_t *ret_most);
 
-/* The first chunk of the region is compressed once more, in a file that nobody sees: does it come out no longer than it is? job->donor_fd is that file
- * afterwards, empty. */
+/* The first chunk of the region is compressed once more, in a file that nobody sees: does it come out no longer than it is? */
 int btrfs_encoded_try(EngineJob *job, BtrfsEncoding would);
 
 /* From now on whoever opens the file for writing waits, until btrfs_encoded_end(): for a slice at most. What others have written is on the disk by then. */

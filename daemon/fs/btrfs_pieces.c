@@ -4,11 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/checksum.h"
+#include "base/cleanup.h"
 #include "base/number.h"
+#include "base/private_memory.h"
 #include "facts/page_cache.h"
 #include "fs/btrfs_pieces.h"
 #include "fs/btrfs_slice.h"
@@ -39,17 +40,6 @@ void btrfs_pieces_ask(const BtrfsPieces *pieces, const EngineJob *job, int fd)
         }
 }
 
-/* Memory for people's data, kept out of core dumps. NULL: there is none. */
-static void *room_new(void)
-{
-        void *room = mmap(NULL, PIECE_BYTES_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-        if (room == MAP_FAILED)
-                return NULL;
-        (void)madvise(room, PIECE_BYTES_MAX, MADV_DONTDUMP);
-        return room;
-}
-
 /* What was read for a piece is dropped, but for what lies in front of kept. Of a compressed extent the kernel keeps all of it. */
 static void piece_leave(const EngineJob *job, const CacheNote *cached, uint64_t offset, uint64_t kept)
 {
@@ -68,20 +58,20 @@ int btrfs_pieces_read(BtrfsPieces *pieces, const EngineJob *job, int fd, const C
 {
         const uint64_t n_bytes = piece_bytes(job);
         EngineJob through = *job;
-        void *room = room_new();
-        int r = 0;
+        _cleanup_(private_memory_done) PrivateMemory room = {0};
+        int r;
 
-        if (!room)
-                return -ENOMEM;
+        r = private_memory_take(&room, PIECE_BYTES_MAX);
+        if (r < 0)
+                return r;
         for (unsigned i = 0; i < BTRFS_PIECES && r == 0; i++) {
-                const ssize_t n = pread(fd, room, n_bytes, (off_t)pieces->offsets[i]);
+                const ssize_t n = pread(fd, room.at, n_bytes, (off_t)pieces->offsets[i]);
 
                 if (n < 0)
                         r = -errno;
                 else
-                        pieces->checksums[i] = checksum_of(room, (size_t)n) + (uint64_t)n;
+                        pieces->checksums[i] = checksum_of(room.at, (size_t)n) + (uint64_t)n;
         }
-        (void)munmap(room, PIECE_BYTES_MAX);
         through.target_fd = fd;
         for (unsigned i = 0; i < BTRFS_PIECES; i++)
                 if (pieces->offsets[i] >= kept)

@@ -46,9 +46,9 @@ void btrfs_slice_count(const ExtentMap *map, uint64_t offset, uint64_t end, Btrf
 }
 
 /* The last chunk of what is compressed together takes in an extent, or the next one does. False: it would be cut. */
-static bool chunk_take(uint64_t *chunk_bytes, const Extent *extent, bool is_adjacent)
+static bool chunk_take(uint64_t *chunk_bytes, const Extent *extent)
 {
-        if (!is_adjacent || *chunk_bytes >= BTRFS_CHUNK_BYTES)
+        if (*chunk_bytes >= BTRFS_CHUNK_BYTES)
                 *chunk_bytes = 0;
         *chunk_bytes += extent->length;
         return *chunk_bytes <= BTRFS_CHUNK_BYTES || !PROTECTED_BY(WHOLE_CHUNKS);
@@ -92,8 +92,8 @@ bool btrfs_slice_next(const ExtentMap *map, uint64_t offset, uint64_t least_byte
                         encoding = extent->encoding;
                 if (extent->encoding != encoding || btrfs_slice_is_full(bytes, n_extents, least_bytes) ||
                     (!singles && btrfs_slice_would_cut(map, i, offset)) ||
-                    (encoding && bytes >= least_bytes) ||
-                    (encoding && !chunk_take(&chunk_bytes, extent, extent->logical == end)))
+                    (encoding && (bytes >= least_bytes || (n_extents > 0 && extent->logical != end) ||
+                                  !chunk_take(&chunk_bytes, extent))))
                         break;
                 end = extent->logical + extent->length;
                 bytes += extent->length;

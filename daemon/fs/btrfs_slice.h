@@ -19,8 +19,9 @@
  * much, which gets one place, and then written one after the other; or, where they cannot be marked only, they have BTRFS_SLICE_MAX_BYTES. */
 #define BTRFS_BATCH_BYTES (32 * MIB)
 
-/* Compressed extents are written by chunks of this length from the beginning of the slice on. Where a chunk would end within an extent the slice ends
- * before it: what can be compressed by itself can be together, but half of it may be another matter. */
+/* Compressed extents are written by chunks of this length (not those that the volume consists of) from the beginning of the slice, or from a hole, on.
+ * Where a chunk would end within an extent the slice ends before it: what can be compressed by itself can be together, but half of it may be
+ * another matter. */
 #define BTRFS_CHUNK_BYTES (128 * KIB)
 
 /* And slices of them are that long: who opens the file waits for one, and one processor compresses so much after the other. */
@@ -48,7 +49,7 @@ bool btrfs_slice_would_cut(const ExtentMap *map, size_t i, uint64_t slice_at);
 void btrfs_slice_count(const ExtentMap *map, uint64_t offset, uint64_t end, BtrfsSlice *ret);
 
 /* The next slice of a map from this offset on, of least_bytes (BTRFS_SLICE_BYTES) or more: it ends with an extent, and before one that is encoded in
- * another way. What is compressed may make a shorter one (above). singles: extents that have none next to them are moved, too; else none begins with such a
+ * another way. What is compressed may make a shorter one (above), which ends at a hole, too. singles: extents that have none next to them are moved, too; else none begins with such a
  * one, or ends with one that would be cut. False at the end of the map. Pure. */
 bool btrfs_slice_next(const ExtentMap *map, uint64_t offset, uint64_t least_bytes, bool singles,
                       BtrfsSlice *ret);

@@ -5,12 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/checksum.h"
 #include "base/cleanup.h"
+#include "base/private_memory.h"
 #include "facts/page_cache.h"
 #include "fs/copy.h"
 #include "fs/ext4_progress.h"
@@ -100,27 +100,10 @@ uint64_t stretches_bytes(const ExtentMap *map, uint64_t from, uint64_t end)
 
 /* --- samples --- */
 
-void *progress_buffer_new(void)
-{
-        void *buffer = mmap(NULL, PROGRESS_SAMPLE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                            -1, 0);
-
-        if (buffer == MAP_FAILED)
-                return NULL;
-        (void)madvise(buffer, PROGRESS_SAMPLE_BYTES, MADV_DONTDUMP);
-        return buffer;
-}
-
-void progress_buffer_free(void **buffer)
-{
-        if (*buffer)
-                (void)munmap(*buffer, PROGRESS_SAMPLE_BYTES);
-}
-
 /* The audit compares pieces of the region with what they were before: the first, one from the middle on, the last. */
 int progress_note_samples(const EngineJob *job, Progress *progress)
 {
-        _cleanup_(progress_buffer_free) void *buffer = progress_buffer_new();
+        _cleanup_(private_memory_done) PrivateMemory buffer = {0};
         const uint64_t begin = job->region.offset, end = begin + job->region.length;
         const uint64_t places[PROGRESS_SAMPLES_MAX] = {
                 begin,
@@ -128,23 +111,25 @@ int progress_note_samples(const EngineJob *job, Progress *progress)
                 end - u64_min(PROGRESS_SAMPLE_BYTES, job->region.length),
         };
         uint64_t at = begin;
+        int r;
 
-        if (!buffer)
-                return -ENOMEM;
+        r = private_memory_take(&buffer, PROGRESS_SAMPLE_BYTES);
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < PROGRESS_SAMPLES_MAX; i++) {
                 Stretch stretch;
                 ssize_t n;
 
                 if (!stretch_next(&job->map, u64_max(at, places[i]), end, &stretch))
                         break;
-                n = page_cache_read_past(job->target_fd, buffer,
+                n = page_cache_read_past(job->target_fd, buffer.at,
                                          u64_min(PROGRESS_SAMPLE_BYTES, stretch.n_bytes), stretch.offset);
                 if (n <= 0)
                         return (int)n;
                 progress->samples[progress->n_samples++] = (ProgressSample){
                         .offset = stretch.offset,
                         .n_bytes = (uint64_t)n,
-                        .checksum = checksum_of(buffer, (size_t)n),
+                        .checksum = checksum_of(buffer.at, (size_t)n),
                 };
                 at = stretch.offset + PROGRESS_SAMPLE_BYTES;
         }
@@ -153,21 +138,23 @@ int progress_note_samples(const EngineJob *job, Progress *progress)
 
 int progress_recheck(const EngineJob *job, int fd)
 {
-        _cleanup_(progress_buffer_free) void *buffer = progress_buffer_new();
+        _cleanup_(private_memory_done) PrivateMemory buffer = {0};
         const Progress progress = progress_load(job);
+        int r;
 
-        if (!buffer)
-                return -ENOMEM;
+        r = private_memory_take(&buffer, PROGRESS_SAMPLE_BYTES);
+        if (r < 0)
+                return r;
         for (uint64_t i = 0; i < progress.n_samples; i++) {
                 const ProgressSample *sample = &progress.samples[i];
                 const ssize_t n = page_cache_read_past(
-                        fd, buffer, u64_align_up(sample->n_bytes, job->volume->facts.block_bytes),
+                        fd, buffer.at, u64_align_up(sample->n_bytes, job->volume->facts.block_bytes),
                         sample->offset);
 
                 if (n < 0)
                         return (int)n;
                 if ((uint64_t)n < sample->n_bytes ||
-                    checksum_of(buffer, sample->n_bytes) != sample->checksum)
+                    checksum_of(buffer.at, sample->n_bytes) != sample->checksum)
                         return COPY_WRONG;
         }
         return 0;

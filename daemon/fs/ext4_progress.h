@@ -61,7 +61,3 @@ int progress_note_samples(const EngineJob *job, Progress *progress);
 
 /* Reads them again, through fd. Returns 0, COPY_WRONG (also when the file ends early) or -errno. */
 int progress_recheck(const EngineJob *job, int fd);
-
-/* Room for one of them, aligned for direct I/O and kept out of core dumps: it holds other people's data. NULL without memory. */
-void *progress_buffer_new(void);
-void progress_buffer_free(void **buffer);

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/number.h"
+#include "base/private_memory.h"
 #include "base/protection.h"
 #include "facts/page_cache.h"
 #include "fs/copy.h"
@@ -116,17 +117,19 @@ static bool ask(const EngineJob *job, Reading *reading)
 /* All of it, and waits. Returns 0, LEASE_REFUSED or -errno. */
 static int fill(const EngineJob *job, Reading *reading)
 {
-        _cleanup_(progress_buffer_free) void *buffer = progress_buffer_new();
+        _cleanup_(private_memory_done) PrivateMemory buffer = {0};
         Stretch piece;
+        int r;
 
-        if (!buffer)
-                return -ENOMEM;
+        r = private_memory_take(&buffer, PROGRESS_SAMPLE_BYTES);
+        if (r < 0)
+                return r;
         if (!ask(job, reading))
                 return LEASE_REFUSED;
         while (piece_next(job, reading->at, reading->end, &piece)) {
                 if (is_wanted(job, reading))
                         return LEASE_REFUSED;
-                if (pread(job->target_fd, buffer, piece.n_bytes, (off_t)piece.offset) < 0)
+                if (pread(job->target_fd, buffer.at, piece.n_bytes, (off_t)piece.offset) < 0)
                         return -errno;
                 reading->at = piece.offset + piece.n_bytes;
         }

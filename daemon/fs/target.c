@@ -31,8 +31,6 @@ int target_verdict_of_error(EngineJob *job, int error)
         case ESTALE:
         case ENOENT:
                 return target_verdict(job, ENGINE_SKIP, SKIP_VANISHED);
-        case EROFS:
-                return target_verdict(job, ENGINE_SKIP, SKIP_READ_ONLY);
         case EPERM:
                 return target_verdict(job, ENGINE_SKIP, SKIP_IMMUTABLE);
         case ENOKEY: /* nobody has told the kernel its key */
@@ -49,6 +47,8 @@ int target_verdict_of_room(EngineJob *job, int error)
                 return target_verdict(job, ENGINE_NO_SPACE, NO_SPACE_FULL);
         case EDQUOT: /* of this owner, project or subvolume: others have room */
                 return target_verdict(job, ENGINE_SKIP, SKIP_QUOTA);
+        case EROFS:
+                return target_verdict(job, ENGINE_SKIP, SKIP_READ_ONLY);
         default:
                 return error;
         }
@@ -196,8 +196,7 @@ int target_reserve(EngineJob *job, uint64_t shift)
 
         r = donor_create(job->volume, job->root_fd, job->parents, job->n_parents);
         if (r < 0)
-                return r == -EROFS ? target_verdict(job, ENGINE_SKIP, SKIP_READ_ONLY)
-                                   : target_verdict_of_room(job, r);
+                return target_verdict_of_room(job, r);
         job->donor_fd = r;
         r = donor_prepare(job->donor_fd, &job->sampled);
         if (r < 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* FILE_SYSTEMS: xfs ext4 */
+/* FILE_SYSTEMS: xfs ext4 btrfs-zstd */
 /* MUTANTS: NOTHING_HELD THAWED THAWED:ext4 */
 
 /* Something happens to the whole volume between two steps, between every two: it is frozen and thawed, filled to the last block, made
@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <mntent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,8 +152,9 @@ static void full(Arena *arena, Subject *subject, const char *stage)
         fill(fd);
         (void)move_expect(arena, &move, what, "moved no-space");
         (void)subject_check(arena, subject, what);
+        /* btrfs gives it back with the transaction. */
+        must(unlink(path) == 0 && ftruncate(fd, 0) == 0 && syncfs(fd) == 0);
         (void)close(fd);
-        must(unlink(path) == 0);
 }
 
 /* --- remount,ro --- */
@@ -210,23 +212,44 @@ static bool device_is_free(const Arena *arena)
         return false;
 }
 
+/* How it is to be compressed, where it is. */
+static void compression_of_mount(const Arena *arena, char *ret, size_t n_bytes)
+{
+        FILE *table = setmntent("/proc/self/mounts", "re");
+        struct mntent *entry;
+
+        must(table);
+        ret[0] = '\0';
+        while ((entry = getmntent(table)) != NULL) {
+                const char *option = hasmntopt(entry, "compress-force");
+
+                if (option && strcmp(entry->mnt_dir, arena->volume.mount_path) == 0)
+                        must(snprintf(ret, n_bytes, "%.*s", (int)strcspn(option, ","), option) <
+                             (int)n_bytes);
+        }
+        (void)endmntent(table);
+}
+
 static void unmounted(Arena *arena, Subject *subject, const char *stage)
 {
-        char what[64], source[64];
+        char what[64], source[64], options[64];
         bool before_all = strcmp(stage, "open") == 0;
+        /* How btrfs would compress is told by the mount table. */
+        bool is_gone = before_all || (arena_is(arena, "btrfs") && strcmp(stage, "sample") == 0);
         Move move;
 
         device_node(arena, source);
+        compression_of_mount(arena, options, sizeof(options));
         snprintf(what, sizeof(what), "unmounted lazily before %s", stage);
         move_begin(arena, subject, &move);
         must(move_until(&move, stage));
         must(umount2(arena->volume.mount_path, MNT_DETACH) == 0);
         if (before_all && !device_is_free(arena))
                 hazard_lost(arena, "%s: the device is in use, though no step has begun", what);
-        (void)move_expect(arena, &move, what, before_all ? "failed:ENODEV" : "moved");
+        (void)move_expect(arena, &move, what, is_gone ? "failed:ENODEV" : "moved");
         if (!device_is_free(arena))
                 hazard_lost(arena, "%s: the device is in use, though it is over", what);
-        must(mount(source, arena->volume.mount_path, arena->volume.facts.type->name, 0, "") == 0);
+        must(mount(source, arena->volume.mount_path, arena->volume.facts.type->name, 0, options) == 0);
         (void)subject_check(arena, subject, what);
 }
 

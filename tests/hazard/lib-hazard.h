@@ -43,6 +43,9 @@ int hazard_main(int argc, char **argv, void (*scenario)(Arena *arena));
 bool arena_is(const Arena *arena, const char *type);
 /* A block device that it lies on. */
 dev_t arena_disk(const Arena *arena);
+/* The volume compresses: what is written can be, and goes through the page cache, because only then it is. */
+bool content_is_compressible(void);
+
 /* What a move may come to while somebody has the file: on btrfs, whose kernel copies under its own locks, it may also be
  * done. */
 const char *arena_outcomes(const Arena *arena, const char *outcomes);

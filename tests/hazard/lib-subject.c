@@ -22,12 +22,6 @@
 
 #define BLOCK_BYTES ((size_t)4096)
 
-/* The volume compresses: what is written can be, and goes through the page cache, because only then it is. */
-static bool is_compressible(void)
-{
-        return getenv("COMPRESSIBLE_CONTENT") != NULL;
-}
-
 /* splitmix64: no two blocks of a run of the program are alike. Compressible it consists of eight letters. */
 static void fill_random(uint8_t *at, size_t n_bytes)
 {
@@ -41,7 +35,7 @@ static void fill_random(uint8_t *at, size_t n_bytes)
                         word = (word ^ (word >> 30)) * 0xbf58476d1ce4e5b9;
                         word = (word ^ (word >> 27)) * 0x94d049bb133111eb;
                         word ^= word >> 31;
-                        if (is_compressible())
+                        if (content_is_compressible())
                                 word = (word & 0x0707070707070707) + 0x6161616161616161;
                 }
                 at[i] = (uint8_t)(word >> (i % 8 * 8));
@@ -68,7 +62,7 @@ static void write_piece(int direct_fd, int cached_fd, const uint8_t *content, si
 {
         size_t whole = to - to % BLOCK_BYTES;
 
-        if (is_compressible()) {
+        if (content_is_compressible()) {
                 write_all(cached_fd, content + from, to - from, from);
                 must(fdatasync(cached_fd) == 0);
                 return;
