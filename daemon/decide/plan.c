@@ -2,8 +2,8 @@
 
 /* How a plan is made, in time proportional to the number of extents.
  *
- * The extents become runs. A run that touches a wall (a shared extent that must stay so, one that could not be encoded as it is, one without an address, one that
- * is not aligned to blocks) is fixed as a whole: moving its other part would only cut it in two, so
+ * The extents become runs. A run that touches a wall (a shared extent that must stay so, one that could not be encoded as it is, one
+ * without an address, one that is not aligned to blocks) is fixed as a whole: moving its other part would only cut it in two, so
  * nothing can be gained there. A good run is fixed because it is not worth moving. What is left between
  * two fixed runs is a group of bad runs, all shorter than bytes_per_run, and holes. Runs that can only move
  * together count as one piece of so many runs: fixed if one of them touches a wall, bad if they are so on the average.
@@ -15,7 +15,7 @@
  * part is. Only the limits make more than one region out of a group.
  *
  * What a region becomes must not be taken up again the next time, or a file would be moved for ever. How
- * that is kept is told at good_bytes() and stretch_cut(). */
+ * that is kept is told at plan_good_bytes() and stretch_cut(). */
 
 #include <assert.h>
 #include <errno.h>
@@ -57,42 +57,20 @@ typedef struct Planner {
         size_t room; /* of plan.regions */
 } Planner;
 
-/* Disk: a seek with its half turn costs 8 to 10 ms, in which a disk of 150 to 250 MB/s transfers about 2
- * MiB. With runs of that length a sequential reader gets half of the disk's speed, with 4 MiB two thirds,
- * and twice as long again would add only a sixth. Moving 4 MiB (read, write, read back) takes about 60
- * ms, so it has paid for itself once the file has been read seven times.
- *
- * Flash: no seeks, but a request ends where a run ends. 128 KiB is the kernel's default read_ahead_kb,
- * the most that one request of a sequential reader asks for: below it there are more requests than
- * necessary, above it as many as ever, and what is written for nothing wears the device out. */
-uint64_t plan_bytes_per_run(bool rotational)
-{
-        return rotational ? 4 * MIB : 128 * KIB;
-}
+/* Which extents are walls that would not have to be. */
+typedef struct Walls {
+        bool shared;
+        bool encoded; /* those that could not be encoded as they are */
+} Walls;
 
-/* bytes <= gain * bytes_per_run, without the product, which may not fit. */
-bool plan_is_worth(const PlanLimits *limits, uint64_t gain, uint64_t bytes)
+static bool is_wall(Walls walls, const Extent *extent)
 {
-        if (gain == 0)
-                return false;
-        return bytes / gain < limits->bytes_per_run ||
-               (bytes / gain == limits->bytes_per_run && bytes % gain == 0);
-}
-
-/* What half a region's worth of the shortest possible runs becomes is good, too, and is not taken up
- * again. With the limits of plan.h and blocks of 4 KiB this is 4,096,000 on disk and 128 KiB on flash. */
-static uint64_t good_bytes(const PlanLimits *limits)
-{
-        uint64_t half_runs = limits->max_region_runs / 2;
-        uint64_t half_runs_bytes =
-                half_runs > UINT64_MAX / limits->block_bytes ? UINT64_MAX : half_runs * limits->block_bytes;
-
-        return u64_min(limits->bytes_per_run, half_runs_bytes);
+        return (extent->shared && walls.shared) || (extent->stays && walls.encoded);
 }
 
 /* Extents may come from several calls between which the file changed, so they may overlap or be out of order. Such a one is cut to what
  * lies behind its predecessors and fixes its run. Writes at most map->n_extents pieces. */
-static size_t runs_read(const Planner *planner, const ExtentMap *map, bool sharing_is_wall, Piece *pieces)
+static size_t runs_read(const Planner *planner, const ExtentMap *map, Walls walls, Piece *pieces)
 {
         uint64_t block = planner->limits->block_bytes, next = 0, expected = 0;
         bool wall = false;
@@ -129,8 +107,8 @@ static size_t runs_read(const Planner *planner, const ExtentMap *map, bool shari
                         piece->written_bytes += to - from;
                 if (extent->shared)
                         piece->shared_bytes += to - from;
-                if ((extent->shared && sharing_is_wall) || extent->stays || from % block != 0 ||
-                    to % block != 0 || from != extent->logical)
+                if (is_wall(walls, extent) || from % block != 0 || to % block != 0 ||
+                    from != extent->logical)
                         piece->fixed = true;
         }
         /* The last run may go on where the map does not, and would be cut. */
@@ -448,11 +426,10 @@ static int plan_regions(Planner *planner, Piece *pieces, size_t n_pieces)
 
 /* The whole map has to be known, or its last run would be fixed. An engine that swaps whole forks takes
  * what lies behind EOF along, so walls count there, too. */
-static bool whole_file_may_move(const ExtentMap *map, bool sharing_is_wall, const Piece *pieces,
-                                size_t n_pieces)
+static bool whole_file_may_move(const ExtentMap *map, Walls walls, const Piece *pieces, size_t n_pieces)
 {
         for (size_t i = 0; i < map->n_extents; i++)
-                if (map->extents[i].unplaced || (map->extents[i].shared && sharing_is_wall))
+                if (map->extents[i].unplaced || is_wall(walls, &map->extents[i]))
                         return false;
         for (size_t i = 0; i < n_pieces; i++)
                 if (pieces[i].fixed)
@@ -477,14 +454,14 @@ static int plan_whole_file(Planner *planner, const Piece *pieces, size_t n_piece
         return planner_add(planner, &region);
 }
 
-static int plan_with_walls(const ExtentMap *map, uint64_t size_bytes, const PlanLimits *limits,
-                           bool sharing_is_wall, Plan *ret)
+static int plan_with_walls(const ExtentMap *map, uint64_t size_bytes, const PlanLimits *limits, Walls walls,
+                           Plan *ret)
 {
         Planner planner = {
                 .limits = limits,
                 .eof = u64_align_up(size_bytes, limits->block_bytes),
                 .unit_bytes = u64_max(limits->unit_bytes, limits->block_bytes),
-                .good_bytes = good_bytes(limits),
+                .good_bytes = plan_good_bytes(limits),
         };
         Piece *pieces;
         size_t n = 0;
@@ -495,12 +472,12 @@ static int plan_with_walls(const ExtentMap *map, uint64_t size_bytes, const Plan
         if (!pieces)
                 return -ENOMEM;
 
-        n = runs_read(&planner, map, sharing_is_wall, pieces);
+        n = runs_read(&planner, map, walls, pieces);
         planner.plan.runs_before = planner.plan.runs_after = n;
         if (n >= 2 && n >= limits->min_runs) {
                 if (!limits->whole_file)
                         r = plan_regions(&planner, pieces, n);
-                else if (whole_file_may_move(map, sharing_is_wall, pieces, n))
+                else if (whole_file_may_move(map, walls, pieces, n))
                         r = plan_whole_file(&planner, pieces, n);
         }
         free(pieces);
@@ -512,32 +489,56 @@ static int plan_with_walls(const ExtentMap *map, uint64_t size_bytes, const Plan
         return 0;
 }
 
-/* blocked_by_sharing is what a person is told about a file in which nothing can be moved: set only in an empty plan, and only if there
- * were one without sharing. A second plan, without these walls, is the exact answer. */
+/* Would there be a plan with these walls only? Returns 1, 0 or -ENOMEM. */
+static int is_plannable(const ExtentMap *map, uint64_t size_bytes, const PlanLimits *limits, Walls walls)
+{
+        Plan plan;
+        int r = plan_with_walls(map, size_bytes, limits, walls, &plan);
+
+        if (r < 0)
+                return r;
+        r = plan.n_regions > 0;
+        plan_done(&plan);
+        return r;
+}
+
+/* Set only in an empty plan, and only if there were one without the walls of that kind (for the second kind: nor of the first). The exact answer. */
+static int plan_blame(const ExtentMap *map, uint64_t size_bytes, const PlanLimits *limits, Walls walls,
+                      Plan *plan)
+{
+        bool any_shared = false, any_stays = false;
+        int r = 0;
+
+        for (size_t i = 0; i < map->n_extents; i++) {
+                any_shared |= map->extents[i].shared;
+                any_stays |= map->extents[i].stays;
+        }
+        if (any_shared && !limits->unshare) {
+                walls.shared = false;
+                r = is_plannable(map, size_bytes, limits, walls);
+                plan->blocked_by_sharing = r > 0;
+        }
+        if (any_stays && r == 0) {
+                walls.encoded = false;
+                r = is_plannable(map, size_bytes, limits, walls);
+                plan->blocked_by_encoding = r > 0;
+        }
+        return r < 0 ? r : 0;
+}
+
 int plan_make(const ExtentMap *map, uint64_t size_bytes, const PlanLimits *limits, Plan *ret)
 {
-        Plan plan, unshared;
-        bool any_shared = false;
+        const Walls walls = {.shared = !limits->unshare && PROTECTED_BY(SHARED_WALLS), .encoded = true};
+        Plan plan;
         int r;
 
         assert(limits->block_bytes > 0);
 
-        r = plan_with_walls(map, size_bytes, limits, !limits->unshare && PROTECTED_BY(SHARED_WALLS), &plan);
+        r = plan_with_walls(map, size_bytes, limits, walls, &plan);
+        if (r == 0 && plan.n_regions == 0)
+                r = plan_blame(map, size_bytes, limits, walls, &plan);
         if (r < 0)
                 return r;
-
-        if (plan.n_regions == 0 && !limits->unshare)
-                for (size_t i = 0; i < map->n_extents && !any_shared; i++)
-                        any_shared = map->extents[i].shared;
-        if (any_shared) {
-                r = plan_with_walls(map, size_bytes, limits, false, &unshared);
-                if (r < 0) {
-                        plan_done(&plan);
-                        return r;
-                }
-                plan.blocked_by_sharing = unshared.n_regions > 0;
-                plan_done(&unshared);
-        }
         *ret = plan;
         return 0;
 }

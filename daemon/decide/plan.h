@@ -44,11 +44,12 @@ typedef struct Region {
 typedef struct Plan {
         Region *regions; /* owned */
         size_t n_regions;
-        uint64_t runs_before;    /* of the whole map, behind EOF excluded */
-        uint64_t runs_after;     /* if every region becomes one run */
-        uint64_t bytes;          /* sum over the regions */
-        uint64_t shared_bytes;   /* sum over the regions */
-        bool blocked_by_sharing; /* there are bad runs, and only walls kept them out of the plan */
+        uint64_t runs_before;     /* of the whole map, behind EOF excluded */
+        uint64_t runs_after;      /* if every region becomes one run */
+        uint64_t bytes;           /* sum over the regions */
+        uint64_t shared_bytes;    /* sum over the regions */
+        bool blocked_by_sharing;  /* there are bad runs, and only walls kept them out of the plan */
+        bool blocked_by_encoding; /* the same where these walls alone would not be why */
 } Plan;
 
 /* Returns 0 or -ENOMEM; *ret is written only on 0 and released with plan_done(). An empty plan means optimal. */
@@ -57,6 +58,9 @@ void plan_done(Plan *plan);
 
 /* The benefit test that the plan is made with, to be asked again when the donor's real layout is known. */
 bool plan_is_worth(const PlanLimits *limits, uint64_t gain, uint64_t bytes);
+
+/* A run that long is not taken up again. */
+uint64_t plan_good_bytes(const PlanLimits *limits);
 
 /* What removing one run may cost on this kind of disk; the numbers' reasons are at the definition. */
 uint64_t plan_bytes_per_run(bool rotational);

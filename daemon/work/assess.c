@@ -43,15 +43,6 @@ static uint64_t map_bytes(const ExtentMap *map)
         return bytes;
 }
 
-/* Because of how it is encoded. */
-static bool any_stays(const ExtentMap *map)
-{
-        for (size_t i = 0; i < map->n_extents; i++)
-                if (map->extents[i].stays || (map->extents[i].encoding && map->extents[i].unplaced))
-                        return true;
-        return false;
-}
-
 static int assess_layout(const FsVolume *volume, int fd, FileId id, const PlanLimits *limits, bool may_flush,
                          Assessment *assessment)
 {
@@ -81,7 +72,6 @@ static int assess_layout(const FsVolume *volume, int fd, FileId id, const PlanLi
         r = plan_make(&map, assessment->facts.size_bytes, limits, &assessment->plan);
         if (r < 0)
                 return r;
-        assessment->any_stays = any_stays(&map);
         if (limits->whole_file && assessment->plan.n_regions == 1) {
                 Region *whole = &assessment->plan.regions[0];
 
@@ -124,7 +114,7 @@ int assess_file(const FsVolume *volume, int root_fd, FileId id, const Engine *en
                 if (assessment.plan.blocked_by_sharing) {
                         assessment.reason = SKIP_SHARED;
                         r = ASSESS_SKIP;
-                } else if (assessment.any_stays) {
+                } else if (assessment.plan.blocked_by_encoding) {
                         assessment.reason = SKIP_COMPRESSED;
                         r = ASSESS_SKIP;
                 }

@@ -13,9 +13,8 @@
 
 typedef struct Assessment {
         FileFacts facts;
-        Plan plan;      /* owned */
-        Reason reason;  /* of ASSESS_SKIP */
-        bool any_stays; /* extents that could not be moved and be encoded as they are */
+        Plan plan;     /* owned */
+        Reason reason; /* of ASSESS_SKIP */
 } Assessment;
 
 /* Positive results. */

@@ -37,24 +37,25 @@ stays()
 
 export COMPRESSIBLE_CONTENT=yes
 
+# scene NAME SIZE EXTENT_KIB COUNT KIB [MKFS_OPTION...]: a volume at $MNT with a compressed file in extents of that length, and fragments.
+scene()
+{
+        volume_make "$1" btrfs "$2" "${@:6}"
+        MNT=$SCRATCH/$1
+        volume_remount "$1" -o compress=zstd:1
+        fragment --size=4M --piece="$3K" "$MNT"
+        volume_remount "$1"
+        fragments "$4" "$5"
+        volume_remount "$1" -o compress=zstd:1
+}
+
 # No piece is as long as what 128 KiB are compressed to, but for one, which has room for the first of them.
-test_volume 320M --metadata single
-volume_remount volume -o compress=zstd:1
-fragment --size=4M --piece=16K "$MNT"
-volume_remount volume
-fragments 12000 32
-volume_remount volume -o compress=zstd:1
+scene volume 320M 16 12000 32 --metadata single
 stays "$MNT/file0000"
 volume_check volume
 
 # There are long ones, too, but the kernel may take the others, and what is as long as that now would come to lie in as many.
-volume_make roomy btrfs 1G
-MNT=$SCRATCH/roomy
-volume_remount roomy -o compress=zstd:1
-fragment --size=4M --piece=128K "$MNT"
-volume_remount roomy
-fragments 400 96
-volume_remount roomy -o compress=zstd:1
+scene roomy 1G 128 400 96
 stays "$MNT/file0000"
 # What is shorter becomes better in any case.
 fragment --size=4M --piece=16K --name=short "$MNT"

@@ -128,6 +128,18 @@ expect_moved "$MNT/holes" zstd
 defrag 0 --no-budget --json "$MNT"
 (($(said .moved) == 0)) || fail "moved again: $(<"$OUT")"
 
+# --- What lies well is no matter of how it is compressed. ---
+
+rm "$MNT"/*
+head --bytes=1M "$WORDS" >"$MNT/whole"
+sync --file-system "$MNT"
+read -r _ _ _ compressed _ n_runs < <(encoding "$MNT/whole")
+((compressed > 1 && n_runs == 1)) || fail "$(encoding "$MNT/whole")"
+volume_remount volume
+defrag 0 --no-budget --json "$MNT/whole"
+expect_outcome "$MNT/whole" optimal
+volume_remount volume -o compress=zstd:1
+
 # --- Compressed and not in one file, and parts of what was one extent: they stay. ---
 
 rm "$MNT"/*

@@ -32,6 +32,7 @@ typedef struct Block {
         uint64_t physical; /* in blocks */
         BlockState state;
         bool shared;
+        bool stays;       /* could not be encoded as it is */
         unsigned part_of; /* number of an extent on the disk, of which there are parts elsewhere; 0: none */
         bool seam;        /* the map begins a new extent here though the disk goes on */
 } Block;
@@ -96,6 +97,7 @@ static void model_make(Model *model, size_t n_blocks, uint64_t block_bytes, unsi
         unsigned hole_percent = (unsigned)random_below(4) * 10,
                  unwritten_percent = (unsigned)random_below(4) * 15;
         unsigned shared_percent = random_chance(40) ? (unsigned)random_below(30) : 0;
+        unsigned stays_percent = random_chance(25) ? (unsigned)random_below(20) : 0;
         unsigned unplaced_percent = random_chance(25) ? (unsigned)random_below(15) : 0;
 
         *model = (Model){.n_blocks = n_blocks, .next_physical = 1, .complete = random_chance(90)};
@@ -115,6 +117,7 @@ static void model_make(Model *model, size_t n_blocks, uint64_t block_bytes, unsi
                         } else if (!random_chance(hole_percent)) {
                                 block->state = random_chance(unwritten_percent) ? UNWRITTEN : WRITTEN;
                                 block->shared = random_chance(shared_percent);
+                                block->stays = random_chance(stays_percent);
                                 block->physical = model->next_physical++;
                                 block->seam = random_chance(20);
                         }
@@ -165,7 +168,8 @@ static ExtentMap model_map(const Model *model, uint64_t block_bytes)
                 if (block->state == HOLE)
                         continue;
                 if (before && before->state == block->state && before->shared == block->shared &&
-                    !block->seam && (block->state == UNPLACED || block->physical == before->physical + 1)) {
+                    before->stays == block->stays && !block->seam &&
+                    (block->state == UNPLACED || block->physical == before->physical + 1)) {
                         extents[n - 1].length += block_bytes;
                         extents[n - 1].partial |= block->part_of > 0;
                         extents[n - 1].tied = reach > i;
@@ -177,6 +181,7 @@ static ExtentMap model_map(const Model *model, uint64_t block_bytes)
                         .length = block_bytes,
                         .unwritten = block->state == UNWRITTEN,
                         .shared = block->shared,
+                        .stays = block->stays,
                         .unplaced = block->state == UNPLACED,
                         .partial = block->part_of > 0,
                         .tied = reach > i,
@@ -291,6 +296,7 @@ static void check_region(const Model *model, const PlanLimits *limits, const Reg
         for (size_t i = from; i < to; i++) {
                 PROPERTY(model->blocks[i].state != UNPLACED);
                 PROPERTY(limits->unshare || !model->blocks[i].shared);
+                PROPERTY(!model->blocks[i].stays);
                 if (!is_placed(&model->blocks[i]))
                         continue;
                 placed++;
@@ -334,7 +340,8 @@ static bool model_has_region(const Model *model, const PlanLimits *limits, const
                         parted[run_of[i]] = true;
                 wall = false;
                 run = run_of[i];
-                if ((model->blocks[i].shared && !limits->unshare) || run_blocks[run] * block_bytes >= good)
+                if ((model->blocks[i].shared && !limits->unshare) || model->blocks[i].stays ||
+                    run_blocks[run] * block_bytes >= good)
                         fixed[run] = true;
         }
         if (!model->complete)
@@ -357,7 +364,8 @@ static bool model_has_region(const Model *model, const PlanLimits *limits, const
         return false;
 }
 
-/* Sharing is to blame exactly if nothing is planned and the same file without any would be. */
+/* Sharing is to blame exactly if nothing is planned and the same file without any would be; and how it is encoded, if it is not sharing, and the same file
+ * without either would be. */
 static void check_blame(const Model *model, const PlanLimits *limits, const Plan *plan)
 {
         Model unshared = *model;
@@ -374,6 +382,12 @@ static void check_blame(const Model *model, const PlanLimits *limits, const Plan
                  (!limits->unshare && plan->n_regions == 0 && without.n_regions > 0));
         /* Where it does not count it changes nothing. */
         PROPERTY(!limits->unshare || (without.n_regions == plan->n_regions && without.bytes == plan->bytes));
+        plan_done(&without);
+        for (size_t i = 0; i < model->n_blocks; i++)
+                unshared.blocks[i].stays = false;
+        without = model_plan(&unshared, limits);
+        PROPERTY(plan->blocked_by_encoding ==
+                 (plan->n_regions == 0 && !plan->blocked_by_sharing && without.n_regions > 0));
         plan_done(&without);
         free(unshared.blocks);
 }
