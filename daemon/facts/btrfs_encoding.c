@@ -242,12 +242,12 @@ static bool item_decode(const BtrfsItem *item, const Extent *seen, uint64_t end,
         return true;
 }
 
-/* Puts what an encoded extent of FIEMAP consists of behind the others. What has no item stays without a place. */
+/* Puts what an encoded extent of FIEMAP consists of behind the others, as long as there are not too many. What has no item stays without a place. */
 static int extent_decode(Items *items, const Extent *seen, ExtentMap *map, size_t *room)
 {
         const uint64_t end = seen->logical + seen->length;
 
-        for (uint64_t at = seen->logical; at < end;) {
+        for (uint64_t at = seen->logical; at < end && map->n_extents < EXTENT_MAP_MAX;) {
                 Extent extent = *seen;
                 int r;
 
@@ -273,16 +273,16 @@ static int extent_decode(Items *items, const Extent *seen, ExtentMap *map, size_
 int btrfs_map_decode(int fs_fd, FileId id, ExtentMap *map)
 {
         _cleanup_(items_done) Items items = {0};
-        const BtrfsKey last = {id.inode, BTRFS_EXTENT_DATA_KEY, UINT64_MAX};
+        BtrfsKey first = {id.inode, BTRFS_EXTENT_DATA_KEY, 0}, last = first;
         ExtentMap decoded = *map;
         size_t room = 0;
         int r;
 
         if (map->n_extents == 0)
                 return 0;
-        r = btrfs_scan_begin(&items.scan, fs_fd, id.subvolume,
-                             (BtrfsKey){id.inode, BTRFS_EXTENT_DATA_KEY, map->extents[0].logical}, last,
-                             BTRFS_SCAN_SMALL);
+        first.offset = map->extents[0].logical;
+        last.offset = map->extents[map->n_extents - 1].logical + map->extents[map->n_extents - 1].length - 1;
+        r = btrfs_scan_begin(&items.scan, fs_fd, id.subvolume, first, last, BTRFS_SCAN_SMALL);
         if (r < 0)
                 return r;
         r = btrfs_scan_next(&items.scan, &items.item);
@@ -292,7 +292,7 @@ int btrfs_map_decode(int fs_fd, FileId id, ExtentMap *map)
 
         decoded.extents = NULL;
         decoded.n_extents = 0;
-        for (size_t i = 0; i < map->n_extents; i++) {
+        for (size_t i = 0; i < map->n_extents && decoded.n_extents < EXTENT_MAP_MAX; i++) {
                 const Extent *extent = &map->extents[i];
 
                 r = extent->encoding == BTRFS_ENCODING_NONE ? extent_map_append(&decoded, &room, extent)
@@ -302,6 +302,7 @@ int btrfs_map_decode(int fs_fd, FileId id, ExtentMap *map)
                         return r;
                 }
         }
+        decoded.complete = decoded.complete && decoded.n_extents < EXTENT_MAP_MAX;
         extent_map_done(map);
         *map = decoded;
         return 0;
