@@ -16,7 +16,8 @@ remember files "$MNT"
 FILE=$MNT/file0000
 calls >"$SCRATCH/calls"
 expect_same files
-grep -q 'through io_uring' <("$DEFRAGD" --once -v --dry-run --config="$CONFIG" "$FILE" 2>&1) || skip "this kernel has no io_uring"
+reading=$("$DEFRAGD" --once -v --dry-run --config="$CONFIG" "$FILE" 2>&1)
+[[ $reading == *'through io_uring'* ]] || skip "this kernel has no io_uring"
 
 # With the lease of a commit: asked, moved, and the transaction on the disk. From the ring nothing is heard but by a call.
 sed -n '/ flock 2$/,$p' "$SCRATCH/calls" | awk '
