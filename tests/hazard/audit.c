@@ -192,7 +192,7 @@ static void wrong_in_a_part(Arena *arena, int device_fd)
 
         arena->options.cancel = &cancel;
         move_begin(arena, subject, &move);
-        must(move_until(&move, "commit"));
+        move_reach(&move, "commit");
         /* On btrfs a slice ends when the next one has begun. */
         while (at == old) {
                 must(relocation_step(move.relocation, &wait_usec) == RELOCATION_AGAIN);
@@ -357,7 +357,7 @@ static void foreign_deeds(Arena *arena, bool by_hand, unsigned round, Tally *tal
                 move_begin(arena, subjects[i], &move);
                 if (!by_hand)
                         must(pthread_create(&thread, NULL, race, &racer) == 0);
-                must(move_until(&move, by_hand ? "audit" : "commit"));
+                move_reach(&move, by_hand ? "audit" : "commit");
                 if (by_hand) {
                         do_deed(i, subjects[i]->path, place_in_race(i / N_DEEDS), block, subjects[i]->bytes);
                         tally->n_raced++;

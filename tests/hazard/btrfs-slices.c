@@ -76,7 +76,7 @@ static void one_after_the_other(Arena *arena)
         pause_usec(arena->volume.guard_nsec / NSEC_PER_USEC);
         drop(subject);
         move_begin(arena, subject, &move);
-        must(move_until(&move, "commit"));
+        move_reach(&move, "commit");
         while (strcmp(relocation_stage(move.relocation), "commit") == 0) {
                 (void)relocation_step(move.relocation, &wait_usec);
                 n_slices++;
@@ -113,7 +113,7 @@ static void cloned_after(Arena *arena, unsigned n_slices, bool can_count)
         (void)snprintf(what, sizeof(what), "cloned after %u slices", n_slices);
         drop(subject);
         move_begin(arena, subject, &move);
-        must(move_until(&move, "commit"));
+        move_reach(&move, "commit");
         for (unsigned i = 0; i < n_slices; i++)
                 (void)relocation_step(move.relocation, &wait_usec);
         fd = open(subject->path, O_RDONLY | O_NOATIME | O_CLOEXEC);
@@ -165,7 +165,7 @@ static void cancelled_after(Arena *arena, unsigned n_slices, bool touched, bool 
         drop(subject);
         arena->options.cancel = &cancel;
         move_begin(arena, subject, &move);
-        must(move_until(&move, "commit"));
+        move_reach(&move, "commit");
         for (unsigned i = 0; i < n_slices; i++)
                 (void)relocation_step(move.relocation, &wait_usec);
         must(!touched || utimensat(AT_FDCWD, subject->path, NULL, 0) == 0);
@@ -234,7 +234,8 @@ static void stopped_by_signals(Arena *arena)
         pause_usec(arena->volume.guard_nsec / NSEC_PER_USEC);
         drop(subject);
         move_begin(arena, subject, &move);
-        must(move_until(&move, "commit") && foreign_ask(&somebody, 's') == 's');
+        move_reach(&move, "commit");
+        must(foreign_ask(&somebody, 's') == 's');
         if (move_expect(arena, &move, "while signals come", "moved") && n_unmoved(subject, &before) > 0)
                 hazard_lost(arena, "called moved, and %u extents of it were not",
                             n_unmoved(subject, &before));

@@ -71,7 +71,7 @@ static void move_cold(Arena *arena, const char *what, bool refused)
         fd = fd_close(fd);
         pause_usec(arena->volume.guard_nsec / NSEC_PER_USEC);
         move_begin(arena, subject, &move);
-        must(move_until(&move, "commit"));
+        move_reach(&move, "commit");
         n_calls = 0;
         for (unsigned i = 0; refused && i < N_SLICES / STEPS_BETWEEN; i++) {
                 must(copier_new(false, &copiers[i]) == 0 && !copier_uses_uring(copiers[i]));

@@ -50,7 +50,7 @@ static void step_once(Arena *arena, const char *stage, int64_t step_nsec, const 
         Move move;
 
         move_begin(arena, subject, &move);
-        must(move_until(&move, stage));
+        move_reach(&move, stage);
         right_offset_nsec = clock_offset_nsec();
         must(clock_set(right_offset_nsec + step_nsec) == 0);
         (void)move_until_wait(&move, NULL);

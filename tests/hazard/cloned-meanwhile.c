@@ -43,10 +43,10 @@ static void before_the_sample(Arena *arena, const char *stage, bool unshare)
         (void)snprintf(what, sizeof(what), "cloned before %s%s", stage,
                        unshare ? ", SharedExtents=yes" : "");
         move_begin(arena, subject, &move);
-        must(move_until(&move, stage));
+        move_reach(&move, stage);
         clone_of(subject, path);
         if (unshare) {
-                must(move_until(&move, "commit"));
+                move_reach(&move, "commit");
                 said = relocation_result(move.relocation)->bytes_shared == subject->bytes;
         }
         (void)move_expect(arena, &move, what, unshare ? "moved" : "skipped:shared");
@@ -74,7 +74,7 @@ static void scenario(Arena *arena)
                 (void)snprintf(what, sizeof(what), "cloned before %s%s", stage,
                                arena->options.limits.unshare ? ", SharedExtents=yes" : "");
                 move_begin(arena, subject, &move);
-                must(move_until(&move, stage));
+                move_reach(&move, stage);
                 must(relocation_result(move.relocation)->bytes_shared == 0);
                 clone_of(subject, path);
                 if (move_expect(arena, &move, what, "changed:written moved"))

@@ -63,7 +63,7 @@ static void scenario(Arena *arena)
         Move move;
 
         move_begin(arena, subject, &move);
-        must(move_until(&move, "verify"));
+        move_reach(&move, "verify");
         flip(arena);
         (void)move_expect(arena, &move, "a flipped bit in the donor", "failed:EIO");
         (void)subject_check(arena, subject, "a flipped bit in the donor");

@@ -41,7 +41,7 @@ static void open_between_steps(Arena *arena)
 
         move_begin(arena, subject, &move);
         for (size_t i = 0; i < ELEMENTS(stages); i++) {
-                must(move_until(&move, stages[i]));
+                move_reach(&move, stages[i]);
                 for (size_t k = 0; k < ELEMENTS(flags); k++) {
                         int fd = open(subject->path, flags[k] | O_CLOEXEC);
 
@@ -200,7 +200,7 @@ static void executables(Arena *arena)
 
         /* Turned away, because our descriptor is open for writing; never killed or half started. */
         move_begin(arena, subject, &move);
-        must(move_until(&move, "commit"));
+        move_reach(&move, "commit");
         pid = program_start(subject, "0");
         if (pid != -ETXTBSY)
                 hazard_wrong(arena, "an exec in the middle of a region: %s",

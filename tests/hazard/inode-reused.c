@@ -77,7 +77,7 @@ static void one(Arena *arena, const char *stage)
 
         snprintf(what, sizeof(what), "another file with the number before %s", stage);
         move_begin(arena, first, &move);
-        must(move_until(&move, stage));
+        move_reach(&move, stage);
         subject_free(first);
         second = take_number(arena, stage, inode);
         if (!second) {

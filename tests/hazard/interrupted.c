@@ -111,7 +111,7 @@ static void frozen(Arena *arena, const Foreign *freezer, Frost *frost, Subject *
         memcpy(frost->path, subject->path, sizeof(frost->path));
         snprintf(what, sizeof(what), "frozen before %s", stage);
         move_begin(arena, subject, &move);
-        must(move_until(&move, stage));
+        move_reach(&move, stage);
         must(foreign_ask(freezer, 'f') == 'f');
         (void)move_until(&move, NULL);
         must(foreign_answer(freezer) == 't');
@@ -146,7 +146,7 @@ static void full(Arena *arena, Subject *subject, const char *stage)
         snprintf(what, sizeof(what), "full before %s", stage);
         must(snprintf(path, sizeof(path), "%s.ballast", subject->path) < (int)sizeof(path));
         move_begin(arena, subject, &move);
-        must(move_until(&move, stage));
+        move_reach(&move, stage);
         fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         must(fd >= 0);
         fill(fd);
@@ -175,7 +175,7 @@ static void read_only(Arena *arena, Subject *subject, const char *stage)
 
         snprintf(what, sizeof(what), "remount,ro before %s", stage);
         move_begin(arena, subject, &move);
-        must(move_until(&move, stage));
+        move_reach(&move, stage);
         done = remount(arena, MS_RDONLY);
         if (!done && strcmp(stage, "open") == 0)
                 hazard_lost(arena, "%s: refused, though no step has begun", what);
@@ -242,7 +242,7 @@ static void unmounted(Arena *arena, Subject *subject, const char *stage)
         compression_of_mount(arena, options, sizeof(options));
         snprintf(what, sizeof(what), "unmounted lazily before %s", stage);
         move_begin(arena, subject, &move);
-        must(move_until(&move, stage));
+        move_reach(&move, stage);
         must(umount2(arena->volume.mount_path, MNT_DETACH) == 0);
         if (before_all && !device_is_free(arena))
                 hazard_lost(arena, "%s: the device is in use, though no step has begun", what);
@@ -250,6 +250,7 @@ static void unmounted(Arena *arena, Subject *subject, const char *stage)
         if (!device_is_free(arena))
                 hazard_lost(arena, "%s: the device is in use, though it is over", what);
         must(mount(source, arena->volume.mount_path, arena->volume.facts.type->name, 0, options) == 0);
+        arena_mounted_anew(arena);
         (void)subject_check(arena, subject, what);
 }
 

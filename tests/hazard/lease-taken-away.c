@@ -140,7 +140,7 @@ static void scenario(Arena *arena)
         pause_usec(2 * context.guard_usec);
         foreign_start(&foreign, stopper_run, &context);
         move_begin(arena, subject, &move);
-        must(move_until(&move, "sample"));
+        move_reach(&move, "sample");
         if (foreign_ask(&foreign, 't') != 't') {
                 hazard_skip(arena, "nobody can be traced here");
                 move_end(&move);

@@ -61,7 +61,8 @@ static void scenario(Arena *arena)
 
         arena->volume.engine = engine;
         move_begin(arena, subject, &move);
-        must(move_until(&move, "open") && write_text(SWITCH, "0"));
+        move_reach(&move, "open");
+        must(write_text(SWITCH, "0"));
         (void)move_until(&move, NULL);
         must(write_text(SWITCH, "1"));
         (void)move_refused(arena, &move, "switched off after the look", "skipped:no-leases");
@@ -69,7 +70,8 @@ static void scenario(Arena *arena)
                 return;
 
         move_begin(arena, subject, &move);
-        must(move_until(&move, "sample") && write_text(SWITCH, "0"));
+        move_reach(&move, "sample");
+        must(write_text(SWITCH, "0"));
         (void)move_until(&move, NULL);
         must(write_text(SWITCH, "1"));
         (void)move_expect(arena, &move, "switched off before the sample", "skipped:no-leases");
@@ -78,7 +80,8 @@ static void scenario(Arena *arena)
 
         /* The exchange engine needs no second lease, and is done. */
         move_begin(arena, subject, &move);
-        must(move_until(&move, "commit") && write_text(SWITCH, "0"));
+        move_reach(&move, "commit");
+        must(write_text(SWITCH, "0"));
         (void)move_until(&move, NULL);
         must(write_text(SWITCH, "1"));
         if (engine == &engine_xfs_exchange) {

@@ -165,27 +165,38 @@ void hazard_note(const Arena *arena, const char *format, ...)
         SAY("note");
 }
 
+/* Not the device of its files on btrfs. */
+static dev_t device_of(const char *mount_path)
+{
+        _cleanup_close_ int path_fd = -EBADF;
+        struct stat status;
+        dev_t device;
+
+        path_fd = open(mount_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        must(path_fd >= 0 && fstat(path_fd, &status) == 0 && mount_device(path_fd, &status, &device) == 0);
+        return device;
+}
+
+void arena_mounted_anew(Arena *arena)
+{
+        arena->volume.device = device_of(arena->volume.mount_path);
+}
+
 /* Returns false when the volume is none that the engine could be shown on. */
 static bool arena_open(Arena *arena, const char *directory, const char *engine)
 {
         _cleanup_close_ int root_fd = -EBADF;
         char *path;
-        _cleanup_close_ int path_fd = -EBADF;
-        struct stat status;
-        dev_t device;
         bool ready = false;
         int r, error = 0;
 
         *arena = (Arena){0};
         path = realpath(directory, NULL);
-        must(path && stat(path, &status) == 0);
-        /* Not the device of its files on btrfs. */
-        path_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        must(path_fd >= 0 && mount_device(path_fd, &status, &device) == 0);
+        must(path);
         must(snprintf(arena->path, sizeof(arena->path), "%s/hazard-XXXXXX", path) <
              (int)sizeof(arena->path));
 
-        r = fs_volume_init(&arena->volume, path, device);
+        r = fs_volume_init(&arena->volume, path, device_of(path));
         if (r < 0) {
                 hazard_skip(arena, "%s is not the root of a volume: %s", directory, strerror(-r));
                 free(path);
@@ -358,6 +369,25 @@ static bool listed(const char *outcomes, const char *outcome, const char *full)
         return false;
 }
 
+static void outcome_print(const RelocationResult *result, char ret[static 64])
+{
+        if (result->outcome == OUTCOME_FAILED && result->error != 0)
+                snprintf(ret, 64, "failed:%s", strerrorname_np(result->error));
+        else
+                snprintf(ret, 64, "%s:%s", outcome_name(result->outcome), reason_name(result->reason));
+}
+
+void move_reach(Move *move, const char *stage)
+{
+        char full[64];
+
+        if (move_until(move, stage))
+                return;
+        outcome_print(relocation_result(move->relocation), full);
+        fprintf(stderr, "%s came before %s\n", full, stage);
+        hazard_die("move_reach", __FILE__, __LINE__);
+}
+
 static bool move_judge(Arena *arena, Move *move, const char *what, const char *outcomes, bool forbidden)
 {
         const RelocationResult *result;
@@ -366,11 +396,7 @@ static bool move_judge(Arena *arena, Move *move, const char *what, const char *o
 
         (void)move_until(move, NULL);
         result = relocation_result(move->relocation);
-        if (result->outcome == OUTCOME_FAILED && result->error != 0)
-                snprintf(full, sizeof(full), "failed:%s", strerrorname_np(result->error));
-        else
-                snprintf(full, sizeof(full), "%s:%s", outcome_name(result->outcome),
-                         reason_name(result->reason));
+        outcome_print(result, full);
         right = listed(outcomes, outcome_name(result->outcome), full);
         if (!right && forbidden && result->outcome == OUTCOME_MOVED)
                 hazard_lost(arena, "%s: moved, and should be %s", what, outcomes);

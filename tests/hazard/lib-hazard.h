@@ -41,6 +41,8 @@ int hazard_main(int argc, char **argv, void (*scenario)(Arena *arena));
 
 /* Is the volume of this type, as the mount table calls it? */
 bool arena_is(const Arena *arena, const char *type);
+/* After an umount: what has no block device of its own may have got another number (btrfs does where others mount meanwhile). */
+void arena_mounted_anew(Arena *arena);
 /* A block device that it lies on. */
 dev_t arena_disk(const Arena *arena);
 /* The volume compresses: what is written can be, and goes through the page cache, because only then it is. */
@@ -129,7 +131,9 @@ void move_begin(Arena *arena, const Subject *subject, Move *ret);
 /* Steps, and waits where it is told to, until the named stage is the next to be taken (true) or it is over (false). NULL: to the
  * end. */
 bool move_until(Move *move, const char *stage);
-/* The same, but ends at a wait, too (false); nothing is held then. */
+/* The stage must come: an end before it is told with its outcome, and the test cannot go on. */
+void move_reach(Move *move, const char *stage);
+/* As move_until(), but ends at a wait, too (false); nothing is held then. */
 bool move_until_wait(Move *move, const char *stage);
 /* To the end, then holds the outcome against a list like "moved changed busy:open", where a word without a reason takes
  * any; else it is hazard_wrong(). Frees the relocation. Returns true when it was right. */

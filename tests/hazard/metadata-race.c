@@ -298,7 +298,7 @@ static void race(Arena *arena, Subject *subject, size_t act, size_t stage)
 
         snprintf(what, sizeof(what), "%s before %s", acts[act].name, stages[stage]);
         move_begin(arena, subject, &move);
-        must(move_until(&move, stages[stage]));
+        move_reach(&move, stages[stage]);
         acts[act].act(subject);
         if (!last)
                 before = metadata_read(subject->path, true);

@@ -183,7 +183,7 @@ static void opened_in_the_middle(Arena *arena, uint64_t offset, bool stays)
         pause_usec(arena->volume.guard_nsec / NSEC_PER_USEC);
         drop(subject);
         move_begin(arena, subject, &move);
-        must(move_until(&move, "commit"));
+        move_reach(&move, "commit");
         if (!bytes_read(&before) || foreign_ask(&stopper, 't') != 't') {
                 hazard_skip(arena,
                             "nobody can be traced here, or the kernel does not count what a process reads");
@@ -221,7 +221,7 @@ static void asked_of_a_slow_disk(Arena *arena)
         pause_usec(arena->volume.guard_nsec / NSEC_PER_USEC);
         drop(subject);
         move_begin(arena, subject, &move);
-        must(move_until(&move, "commit"));
+        move_reach(&move, "commit");
         if (foreign_ask(&disk, 't') == 't') {
                 (void)move_expect(arena, &move, "on a slow disk", "moved");
                 if (meeting->asked_first)
@@ -247,7 +247,8 @@ static void opened_before(Arena *arena)
         pause_usec(arena->volume.guard_nsec / NSEC_PER_USEC);
         drop(subject);
         move_begin(arena, subject, &move);
-        must(move_until(&move, "commit") && foreign_ask(&opener, 'o') == 'o');
+        move_reach(&move, "commit");
+        must(foreign_ask(&opener, 'o') == 'o');
         if (!bytes_read(&before)) {
                 hazard_skip(arena, "this kernel does not count what a process reads");
                 move_end(&move);

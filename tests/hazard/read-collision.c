@@ -69,7 +69,8 @@ static void try(Arena *arena, const char *stage, const char *outcomes)
         foreign_start(&storer, storer_run, context);
         pause_usec(arena->volume.guard_nsec / NSEC_PER_USEC);
         move_begin(arena, subject, &move);
-        must(move_until(&move, stage) && foreign_ask(&storer, 's') == 's');
+        move_reach(&move, stage);
+        must(foreign_ask(&storer, 's') == 's');
         (void)move_until(&move, NULL);
         trip = relocation_result(move.relocation)->trip;
         (void)move_expect(arena, &move, stage, outcomes);

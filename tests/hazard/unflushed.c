@@ -21,7 +21,7 @@ static void scenario(Arena *arena)
         Move move;
 
         move_begin(arena, subject, &move);
-        must(move_until(&move, "open"));
+        move_reach(&move, "open");
         /* Into preallocated and into written blocks, some across their border. */
         subject_write(subject, 2 * PIECE_BYTES, 4096, 0);
         subject_write(subject, 5 * PIECE_BYTES + 100, 5000, 0);
