@@ -56,6 +56,9 @@
 #ifndef DEFRAGD_WITHOUT_RING_IDLE
 #define DEFRAGD_WITHOUT_RING_IDLE 0 /* a lease is kept until what was asked of a ring is over */
 #endif
+#ifndef DEFRAGD_WITHOUT_LET_GO
+#define DEFRAGD_WITHOUT_LET_GO 0 /* when a move is over no request of a ring keeps its file open */
+#endif
 #ifndef DEFRAGD_WITHOUT_UNDISTURBED
 #define DEFRAGD_WITHOUT_UNDISTURBED 0 /* a ring interrupts no call of the thread that uses it */
 #endif

@@ -34,6 +34,7 @@ struct AsideRequest {
 struct Aside {
         bool wants_ring; /* from the first request on, and anew after it was given up */
         bool has_ring;
+        bool holds_files; /* requests of it may, that are over */
         struct io_uring ring;
         unsigned n_begun;  /* not over yet */
         unsigned n_queued; /* of these, not submitted */
@@ -118,7 +119,7 @@ static void ring_give_up(Aside *aside)
                 if (aside->requests[i].is_begun)
                         request_do(&aside->requests[i]);
         aside->n_begun = aside->n_queued = 0;
-        aside->has_ring = false;
+        aside->has_ring = aside->holds_files = false;
         aside->wants_ring = true;
 }
 
@@ -178,6 +179,7 @@ static void request_queue(Aside *aside, AsideRequest wanted)
         aside->free = request->next_free;
         *request = wanted;
         request->is_begun = true;
+        aside->holds_files = true;
         request_prepare(entry, request);
         io_uring_sqe_set_data(entry, request);
         aside->n_begun++;
@@ -218,4 +220,12 @@ void aside_wait(Aside *aside)
         while (aside->n_begun > 0)
                 if (!ring_reap(aside))
                         ring_give_up(aside);
+}
+
+void aside_let_go(Aside *aside)
+{
+        aside_wait(aside);
+        if (aside->holds_files && ring_let_go(&aside->ring) < 0)
+                ring_give_up(aside);
+        aside->holds_files = false;
 }

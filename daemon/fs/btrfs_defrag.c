@@ -517,7 +517,7 @@ static void defrag_close(EngineJob *job)
                 (void)btrfs_range_wait(job->target_fd, state.begun, state.next);
         /* A job that was never begun has none. */
         if (job->copier)
-                aside_wait(copier_aside(job->copier));
+                copier_let_go(job->copier);
         if (PROTECTED_BY(NOT_CACHED))
                 ahead_withdraw(job, &state);
         job->target_fd = PROTECTED_BY(NOTHING_HELD) ? fd_close(job->target_fd) : -EBADF;

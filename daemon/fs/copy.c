@@ -472,3 +472,12 @@ int copier_flush_wait(Copier *copier)
                 return fdatasync(copier->donor_fd) < 0 ? -errno : 0;
         return copier->flush.result < 0 ? copier->flush.result : 0;
 }
+
+void copier_let_go(Copier *copier)
+{
+        if (copier->flushing)
+                (void)copier_flush_wait(copier);
+        if (copier->ring && copy_ring_let_go(copier->ring) < 0)
+                ring_give_up(copier, 0);
+        aside_let_go(copier->aside);
+}

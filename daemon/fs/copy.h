@@ -41,7 +41,7 @@ int copier_begin(Copier *copier, int source_fd, int donor_fd, const ExtentMap *m
 int copier_step(Copier *copier);
 
 /* Begins to flush the donor's data to stable storage, without waiting where there is a ring; and waits for it. Every begun
- * flush is waited for before the donor is closed or another copy begins. Return 0 or -errno. */
+ * flush is waited for before another copy begins, and in copier_let_go(). Return 0 or -errno. */
 int copier_flush_begin(Copier *copier);
 int copier_flush_wait(Copier *copier);
 
@@ -53,6 +53,10 @@ int copier_verify_step(Copier *copier);
  * source, with direct I/O, and compares checksums. fd is open with O_DIRECT. Returns 0, COPY_WRONG (also when the file ends
  * early) or -errno. */
 int copier_sample_check(Copier *copier, int fd);
+
+/* Waits until nothing that was asked of the kernel keeps a file open any more, neither of copies nor beside them. To be called before the
+ * descriptors are closed. */
+void copier_let_go(Copier *copier);
 
 /* Bytes written to the donor since copier_begin(). */
 uint64_t copier_bytes(const Copier *copier);

@@ -34,3 +34,6 @@ int copy_ring_submit(CopyRing *ring, CopyRequest *request);
 
 /* Waits for one that is done. Returns 0 or -errno (then nothing is known about what is in flight: free the ring). */
 int copy_ring_wait(CopyRing *ring, CopyRequest **ret);
+
+/* When none is in flight: returns when none keeps its file open any more (fs/ring.h). Returns 0 or -errno: free the ring. */
+int copy_ring_let_go(CopyRing *ring);

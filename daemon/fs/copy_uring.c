@@ -3,6 +3,7 @@
 /* The copier's requests through io_uring with registered buffers: no page is pinned and no buffer mapped per request. */
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/uio.h>
 
@@ -13,6 +14,7 @@
 
 struct CopyRing {
         struct io_uring ring;
+        bool holds_files; /* requests of it may, that are over */
 };
 
 int copy_ring_new(unsigned n_slots, void *const *buffers, size_t buffer_bytes, CopyRing **ret)
@@ -69,6 +71,7 @@ int copy_ring_submit(CopyRing *ring, CopyRequest *request)
                 break;
         }
         io_uring_sqe_set_data(entry, request);
+        ring->holds_files = true;
         do
                 r = io_uring_submit(&ring->ring);
         while (r == -EINTR);
@@ -92,4 +95,12 @@ int copy_ring_wait(CopyRing *ring, CopyRequest **ret)
         (*ret)->result = entry->res;
         io_uring_cqe_seen(&ring->ring, entry);
         return 0;
+}
+
+int copy_ring_let_go(CopyRing *ring)
+{
+        int r = ring->holds_files ? ring_let_go(&ring->ring) : 0;
+
+        ring->holds_files = false;
+        return r;
 }

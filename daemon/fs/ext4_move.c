@@ -353,8 +353,10 @@ static int move_settle(EngineJob *job)
 static void move_close(EngineJob *job)
 {
         /* A job that was never begun has none. */
-        if (job->copier)
+        if (job->copier) {
                 (void)move_settle(job);
+                copier_let_go(job->copier);
+        }
         /* The target first: with its last writer go the blocks that the kernel has preallocated for it, and where a call failed half way
          * kernels before 6.8 count some of these as both files' (CVE-2024-26704). */
         job->target_fd = PROTECTED_BY(NOTHING_HELD) ? fd_close(job->target_fd) : -EBADF;

@@ -262,9 +262,9 @@ int user_copy_recheck(const EngineJob *job, int fd)
 
 void user_copy_close(EngineJob *job)
 {
-        /* A flush that was begun would keep the donor open. */
-        if (job->donor_fd >= 0)
-                (void)copier_flush_wait(job->copier);
+        /* A job that was never begun has none. */
+        if (job->copier)
+                copier_let_go(job->copier);
         job->target_fd = PROTECTED_BY(NOTHING_HELD) ? fd_close(job->target_fd) : -EBADF;
         job->donor_fd = fd_close(job->donor_fd);
         extent_map_done(&job->map);

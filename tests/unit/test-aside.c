@@ -63,7 +63,7 @@ static void reads_and_drops(bool by_hand)
         aside_wait(aside);
         assert_int_equal(resident(fd, 0, FILE_BYTES), FILE_BYTES);
         aside_drop(aside, fd, 2 * MIB, FILE_BYTES - 2 * MIB);
-        aside_wait(aside);
+        aside_let_go(aside);
         assert_int_equal(resident(fd, 0, FILE_BYTES), 2 * MIB);
         assert_null(aside_free(aside));
         (void)close(fd);
@@ -95,6 +95,7 @@ static void is_no_file(bool by_hand)
         Aside *aside;
 
         assert_return_code(aside_new(by_hand, &aside), 0);
+        aside_let_go(aside);
         aside_read_ahead(aside, -EBADF, 0, MIB);
         aside_read_ahead(aside, fd, 0, MIB);
         aside_write(aside, -EBADF, 0, MIB);
