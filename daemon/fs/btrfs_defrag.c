@@ -191,6 +191,8 @@ static int defrag_sample(EngineJob *job)
                 first_ask(job, &state);
         if (state.layout.is_encoded)
                 state.slice_bytes = BTRFS_ENCODED_SLICE_BYTES;
+        else if (state.layout.in_one)
+                state.slice_bytes = BTRFS_SLICE_MAX_BYTES;
         r = btrfs_check_swap(job, true);
         if (r != ENGINE_DONE)
                 return r;

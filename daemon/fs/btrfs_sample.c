@@ -73,6 +73,38 @@ static int64_t age_nsec(const FileFacts *facts)
                (facts->ctime.sec * (int64_t)NSEC_PER_SEC + facts->ctime.nsec);
 }
 
+/* Is it one slice, from its beginning to its end? */
+static bool is_one_slice(const EngineJob *job)
+{
+        const ExtentMap *map = &job->map;
+        const Extent *last = map->n_extents > 0 ? &map->extents[map->n_extents - 1] : NULL;
+        BtrfsSlice slice;
+
+        return last && btrfs_slice_next(map, job->region.offset, BTRFS_SLICE_MAX_BYTES, false, &slice) &&
+               slice.offset == job->region.offset && slice.end == last->logical + last->length;
+}
+
+/* Where single extents stay it depends on where calls end what of a region moves. What is longer than a slice is, but has parts of extents
+ * in it, is one slice if it can be. Returns as btrfs_region_read(). */
+static int region_read(EngineJob *job, bool is_young, BtrfsRegion *ret, bool *ret_in_one)
+{
+        const bool is_short = job->region.length <= BTRFS_SLICE_BYTES;
+        bool in_one_call =
+                is_short || (job->region.length <= BTRFS_SLICE_MAX_BYTES && !job->volume->moves_singles);
+        int r;
+
+        r = btrfs_region_read(job->target_fd, job->target, job->region.offset, job->region.length,
+                              in_one_call, is_young, ret, &job->map);
+        if (r == 0 && in_one_call && !is_short && ret->has_parts && !is_one_slice(job)) {
+                extent_map_done(&job->map);
+                in_one_call = false;
+                r = btrfs_region_read(job->target_fd, job->target, job->region.offset, job->region.length,
+                                      in_one_call, is_young, ret, &job->map);
+        }
+        *ret_in_one = r == 0 && in_one_call && !is_short && ret->has_parts;
+        return r;
+}
+
 int btrfs_layout_read(EngineJob *job, BtrfsEncoding would, BtrfsLayout *ret)
 {
         const bool is_young = age_nsec(&job->sampled) < (int64_t)SETTLED_NSEC;
@@ -83,8 +115,7 @@ int btrfs_layout_read(EngineJob *job, BtrfsEncoding would, BtrfsLayout *ret)
         r = btrfs_range_settle(job->target_fd, job->region.offset, job->region.length);
         if (r < 0)
                 return r;
-        r = btrfs_region_read(job->target_fd, job->target, job->region.offset, job->region.length,
-                              job->region.length <= BTRFS_SLICE_BYTES, is_young, &region, &job->map);
+        r = region_read(job, is_young, &region, &ret->in_one);
         if (r == -EAGAIN)
                 return target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
         if (r == -EFBIG)

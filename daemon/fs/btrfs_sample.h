@@ -13,6 +13,7 @@ typedef struct BtrfsLayout {
         bool has_parts;  /* it is moved to its end, or what has moved gives no space back */
         bool is_encoded; /* compressed, all of it */
         bool has_held;   /* the same of single extents: they have to move, too */
+        bool in_one; /* it is worth it only if the kernel gets all of it with one call, as one slice of BTRFS_SLICE_MAX_BYTES */
 } BtrfsLayout;
 
 /* Did nobody have it open for writing when it was sampled, and was the last change so long ago that the next one gets another stamp? Only

@@ -41,14 +41,14 @@ in_machine bash -euc '
 
 # --- space ---
 
-# overwritten NAME MEBIBYTES BLOCKS: a file of one extent, with every eighth of so many blocks written again.
+# overwritten NAME KIBIBYTES BLOCKS [STEP]: a file of one extent, with every eighth (or so) of so many blocks written again.
 overwritten()
 {
         # shellcheck disable=SC2016  # the machine's shell
         in_machine bash -euc '
-                head -c "${2}M" /dev/urandom >"/srv/space/$1"
+                head -c "${2}K" /dev/urandom >"/srv/space/$1"
                 sync -f "/srv/space/$1"
-                for ((i = 1; i < $3; i += 8)); do
+                for ((i = 1; i < $3; i += ${4:-8})); do
                         head -c 4K /dev/urandom | dd of="/srv/space/$1" bs=4K seek="$i" conv=notrunc status=none
                 done
                 sync -f /srv/space; sync -f /srv/space' - "$@"
@@ -77,10 +77,14 @@ moved()
 }
 
 # 64 KiB more or less are trees.
-overwritten long 16 1024
+overwritten long 16384 1024
 moved long skipped:would-grow -65536
-overwritten short 1 256
+overwritten short 1024 256
 moved short moved: $(((32 * 4 << 10) / 2))
+# Longer than a slice, and handed over as one: the second slice of two would leave its last extent, of which a cluster of the kernel (256 KiB from where
+# the slice begins) would end in the middle.
+overwritten longer 1588 397 12
+moved longer moved: $(((33 * 4 << 10) / 2))
 
 # touch_each_other NAME BLOCK: does that block of 4 KiB lie right behind the one before it?
 touch_each_other()
