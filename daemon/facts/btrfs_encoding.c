@@ -170,7 +170,8 @@ int btrfs_encoding_read(int fd, BtrfsEncoding *ret)
         return 0;
 }
 
-/* What compresses well by itself and not at all beside other data is to be found in no file but one that was made for it; what saves a block is. */
+/* What only just saves a block may save none when it is compressed together with what lies beside it, and the kernel then writes all of that
+ * uncompressed. What is a quarter shorter still saves some then, but in a file that was made to show otherwise. */
 static bool is_well_compressed(const Extent *extent)
 {
         return extent->encoded_bytes <= extent->length / 4 * 3;

@@ -8,8 +8,8 @@
  *
  * What the kernel does not look after is space and form. It gives shared extents copies of their own, it compresses or does not as the
  * mount says now if it is not told, and it moves parts of extents, which frees nothing. And it only marks: a call for a gigabyte returns
- * with a gigabyte to be written, at nobody's pace. So regions are taken in slices, each looked at right before, of which no more than two are under way (but for
- * batches). */
+ * with a gigabyte to be written, at nobody's pace. So regions are taken in slices, each looked
+ * at right before, of which no more than two are under way (but for batches). */
 
 #include <errno.h>
 #include <fcntl.h>
