@@ -376,6 +376,10 @@ static void check_blame(const Model *model, const PlanLimits *limits, const Plan
         for (size_t i = 0; i < model->n_blocks; i++) {
                 unshared.blocks[i] = model->blocks[i];
                 unshared.blocks[i].shared = false;
+                /* The same extents: longer ones could be tied to others. */
+                unshared.blocks[i].seam |=
+                        i > 0 && (model->blocks[i].shared != model->blocks[i - 1].shared ||
+                                  model->blocks[i].stays != model->blocks[i - 1].stays);
         }
         without = model_plan(&unshared, limits);
         PROPERTY(plan->blocked_by_sharing ==
