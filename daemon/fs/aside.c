@@ -34,8 +34,7 @@ struct AsideRequest {
 struct Aside {
         bool wants_ring; /* from the first request on, and anew after it was given up */
         bool has_ring;
-        bool holds_files; /* requests of it may, that are over */
-        struct io_uring ring;
+        Ring ring;
         unsigned n_begun;  /* not over yet */
         unsigned n_queued; /* of these, not submitted */
         AsideRequest requests[REQUESTS_MAX];
@@ -89,20 +88,16 @@ static void ring_make(Aside *aside)
 /* Waits for one of them. Returns false where the ring does not answer. */
 static bool ring_reap(Aside *aside)
 {
-        struct io_uring_cqe *entry;
         AsideRequest *request;
-        int r;
+        void *data;
+        int result;
 
-        do
-                r = io_uring_wait_cqe(&aside->ring, &entry);
-        while (r == -EINTR);
-        if (r < 0)
+        if (ring_wait(&aside->ring, &data, &result) < 0)
                 return false;
-        request = io_uring_cqe_get_data(entry);
+        request = data;
         /* The kernel may have had no thread for it. */
-        if (entry->res < 0)
+        if (result < 0)
                 request_do(request);
-        io_uring_cqe_seen(&aside->ring, entry);
         *request = (AsideRequest){.next_free = aside->free};
         aside->free = request;
         aside->n_begun--;
@@ -114,23 +109,23 @@ static void ring_give_up(Aside *aside)
 {
         while (aside->n_begun > aside->n_queued && ring_reap(aside))
                 ;
-        io_uring_queue_exit(&aside->ring);
+        ring_close(&aside->ring);
         for (unsigned i = 0; i < REQUESTS_MAX; i++)
                 if (aside->requests[i].is_begun)
                         request_do(&aside->requests[i]);
         aside->n_begun = aside->n_queued = 0;
-        aside->has_ring = aside->holds_files = false;
+        aside->has_ring = false;
         aside->wants_ring = true;
 }
 
-static void ring_submit(Aside *aside)
+static void queue_submit(Aside *aside)
 {
         while (aside->n_queued > 0) {
-                const int r = io_uring_submit(&aside->ring);
+                const int r = ring_submit(&aside->ring);
 
                 if (r > 0)
                         aside->n_queued -= (unsigned)r;
-                else if (r != -EINTR)
+                else
                         ring_give_up(aside);
         }
 }
@@ -151,7 +146,7 @@ Aside *aside_free(Aside *aside)
         if (aside) {
                 aside_wait(aside);
                 if (aside->has_ring)
-                        io_uring_queue_exit(&aside->ring);
+                        ring_close(&aside->ring);
                 free(aside);
         }
         return NULL;
@@ -165,7 +160,7 @@ static void request_queue(Aside *aside, AsideRequest wanted)
         if (aside->wants_ring)
                 ring_make(aside);
         if (aside->has_ring && !aside->free) {
-                ring_submit(aside);
+                queue_submit(aside);
                 if (aside->has_ring && !ring_reap(aside))
                         ring_give_up(aside);
         }
@@ -173,13 +168,12 @@ static void request_queue(Aside *aside, AsideRequest wanted)
                 request_do(&wanted);
                 return;
         }
-        entry = io_uring_get_sqe(&aside->ring);
+        entry = ring_request(&aside->ring);
         assert(entry); /* there are as many as requests */
         request = aside->free;
         aside->free = request->next_free;
         *request = wanted;
         request->is_begun = true;
-        aside->holds_files = true;
         request_prepare(entry, request);
         io_uring_sqe_set_data(entry, request);
         aside->n_begun++;
@@ -196,7 +190,7 @@ static void range_begin(Aside *aside, AsideKind kind, int fd, uint64_t offset, u
                 request.n_bytes = u64_min(n_bytes, max_bytes);
                 request_queue(aside, request);
         }
-        ring_submit(aside);
+        queue_submit(aside);
 }
 
 void aside_read_ahead(Aside *aside, int fd, uint64_t offset, uint64_t n_bytes)
@@ -216,7 +210,7 @@ void aside_write(Aside *aside, int fd, uint64_t offset, uint64_t n_bytes)
 
 void aside_wait(Aside *aside)
 {
-        ring_submit(aside);
+        queue_submit(aside);
         while (aside->n_begun > 0)
                 if (!ring_reap(aside))
                         ring_give_up(aside);
@@ -225,7 +219,6 @@ void aside_wait(Aside *aside)
 void aside_let_go(Aside *aside)
 {
         aside_wait(aside);
-        if (aside->holds_files && ring_let_go(&aside->ring) < 0)
+        if (aside->has_ring && ring_let_go(&aside->ring) < 0)
                 ring_give_up(aside);
-        aside->holds_files = false;
 }

@@ -73,6 +73,7 @@ static int look_quiet(EngineJob *job, TripKind *ret_kind)
         _cleanup_close_ int fd = -EBADF;
         int r;
 
+        copier_let_go(job->copier);
         job->target_fd = fd_close(job->target_fd);
         fd = fs_volume_inode_open(job->volume, job->root_fd, job->target, O_RDONLY | O_NONBLOCK | O_DIRECT);
         if (fd < 0)

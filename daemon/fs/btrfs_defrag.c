@@ -341,7 +341,8 @@ static int slice_end(EngineJob *job, State *state, uint64_t offset, uint64_t end
         /* The kernel works in the page cache, where this has pushed out something else. No more than one slice waits for being dropped. */
         aside_wait(copier_aside(job->copier));
         if (PROTECTED_BY(NOT_CACHED))
-                cache_note_leave_aside(job, &state->cached, offset, end - offset, copier_aside(job->copier));
+                cache_note_leave_aside(job, &state->cached, offset, end - offset, copier_aside(job->copier),
+                                       true);
         state->begun = end;
         return look.has_grown ? target_verdict(job, ENGINE_SKIP, SKIP_WOULD_GROW) : (int)ENGINE_DONE;
 }

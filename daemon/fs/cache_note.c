@@ -68,7 +68,7 @@ void cache_note_take(EngineJob *job, CacheNote *note)
 }
 
 static void leave(const EngineJob *job, const CacheNote *note, uint64_t offset, uint64_t n_bytes,
-                  Aside *aside)
+                  Aside *aside, bool singly)
 {
         const uint64_t bytes = piece_bytes(&job->region), end = offset + n_bytes;
         uint64_t from = offset;
@@ -78,6 +78,8 @@ static void leave(const EngineJob *job, const CacheNote *note, uint64_t offset, 
                 if (was_cached(job, note, at)) {
                         from = to;
                 } else if (to == end || was_cached(job, note, to)) {
+                        if (aside && singly)
+                                aside_wait(aside);
                         if (aside)
                                 aside_drop(aside, job->target_fd, from, to - from);
                         else
@@ -90,13 +92,13 @@ static void leave(const EngineJob *job, const CacheNote *note, uint64_t offset, 
 
 void cache_note_leave(const EngineJob *job, const CacheNote *note, uint64_t offset, uint64_t n_bytes)
 {
-        leave(job, note, offset, n_bytes, NULL);
+        leave(job, note, offset, n_bytes, NULL, true);
 }
 
 void cache_note_leave_aside(const EngineJob *job, const CacheNote *note, uint64_t offset, uint64_t n_bytes,
-                            Aside *aside)
+                            Aside *aside, bool singly)
 {
-        leave(job, note, offset, n_bytes, aside);
+        leave(job, note, offset, n_bytes, aside, singly);
 }
 
 void cache_note_withdraw(const EngineJob *job, const CacheNote *note, uint64_t offset, uint64_t n_bytes)

@@ -21,10 +21,11 @@ typedef struct CacheNote {
  * first part of a file makes the kernel read more. */
 void cache_note_take(EngineJob *job, CacheNote *note);
 
-/* Drops what of the range was not there then, or has it dropped beside everything else. Clean pages only: the caller waits for the others. */
+/* Drops what of the range was not there then, or has it dropped beside everything else. Clean pages only: the caller waits for the others. singly: no two
+ * requests are under way on return, for a caller whose next call must not be interrupted (fs/ring.h). */
 void cache_note_leave(const EngineJob *job, const CacheNote *note, uint64_t offset, uint64_t n_bytes);
 void cache_note_leave_aside(const EngineJob *job, const CacheNote *note, uint64_t offset, uint64_t n_bytes,
-                            Aside *aside);
+                            Aside *aside, bool singly);
 
 /* The same of what was asked for and came to nothing. It may be on its way still, and stays where that takes longer than some 10 ms. */
 void cache_note_withdraw(const EngineJob *job, const CacheNote *note, uint64_t offset, uint64_t n_bytes);

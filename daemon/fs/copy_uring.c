@@ -3,7 +3,6 @@
 /* The copier's requests through io_uring with registered buffers: no page is pinned and no buffer mapped per request. */
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/uio.h>
 
@@ -13,8 +12,7 @@
 #include "fs/ring.h"
 
 struct CopyRing {
-        struct io_uring ring;
-        bool holds_files; /* requests of it may, that are over */
+        Ring ring;
 };
 
 int copy_ring_new(unsigned n_slots, void *const *buffers, size_t buffer_bytes, CopyRing **ret)
@@ -32,9 +30,9 @@ int copy_ring_new(unsigned n_slots, void *const *buffers, size_t buffer_bytes, C
                 return -r;
         for (unsigned i = 0; i < n_slots; i++)
                 vectors[i] = (struct iovec){.iov_base = buffers[i], .iov_len = buffer_bytes};
-        r = io_uring_register_buffers(&ring->ring, vectors, n_slots);
+        r = io_uring_register_buffers(&ring->ring.uring, vectors, n_slots);
         if (r < 0 && !PROTECTED_BY(UNDISTURBED)) {
-                io_uring_queue_exit(&ring->ring);
+                ring_close(&ring->ring);
                 return -r;
         }
         *ret = TAKE_PTR(ring);
@@ -44,7 +42,7 @@ int copy_ring_new(unsigned n_slots, void *const *buffers, size_t buffer_bytes, C
 CopyRing *copy_ring_free(CopyRing *ring)
 {
         if (ring) {
-                io_uring_queue_exit(&ring->ring);
+                ring_close(&ring->ring);
                 free(ring);
         }
         return NULL;
@@ -52,7 +50,7 @@ CopyRing *copy_ring_free(CopyRing *ring)
 
 int copy_ring_submit(CopyRing *ring, CopyRequest *request)
 {
-        struct io_uring_sqe *entry = io_uring_get_sqe(&ring->ring);
+        struct io_uring_sqe *entry = ring_request(&ring->ring);
         int r;
 
         if (!entry)
@@ -71,10 +69,7 @@ int copy_ring_submit(CopyRing *ring, CopyRequest *request)
                 break;
         }
         io_uring_sqe_set_data(entry, request);
-        ring->holds_files = true;
-        do
-                r = io_uring_submit(&ring->ring);
-        while (r == -EINTR);
+        r = ring_submit(&ring->ring);
         if (r == 0)
                 return -EAGAIN; /* not taken, for no reason that is given */
         return r < 0 ? r : 0;
@@ -82,25 +77,18 @@ int copy_ring_submit(CopyRing *ring, CopyRequest *request)
 
 int copy_ring_wait(CopyRing *ring, CopyRequest **ret)
 {
-        struct io_uring_cqe *entry;
-        int r;
+        void *data;
+        int r, result;
 
-        /* A signal only means that somebody wants to stop: that is looked at when nothing is in flight. */
-        do
-                r = io_uring_wait_cqe(&ring->ring, &entry);
-        while (r == -EINTR);
+        r = ring_wait(&ring->ring, &data, &result);
         if (r < 0)
                 return r;
-        *ret = io_uring_cqe_get_data(entry);
-        (*ret)->result = entry->res;
-        io_uring_cqe_seen(&ring->ring, entry);
+        *ret = data;
+        (*ret)->result = result;
         return 0;
 }
 
 int copy_ring_let_go(CopyRing *ring)
 {
-        int r = ring->holds_files ? ring_let_go(&ring->ring) : 0;
-
-        ring->holds_files = false;
-        return r;
+        return ring_let_go(&ring->ring);
 }

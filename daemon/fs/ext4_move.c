@@ -327,7 +327,7 @@ static int move_commit(EngineJob *job)
         r = slice_run(job, &slice, &progress);
         if (r == ENGINE_DONE && PROTECTED_BY(CACHE_REFILL))
                 cache_note_leave_aside(job, &progress.cache, slice.offset, slice.n_bytes,
-                                       copier_aside(job->copier));
+                                       copier_aside(job->copier), false);
         /* What of a slice that was refused is in the page cache is dropped in the end. After an error that may be the only good copy. */
         if (r <= 0)
                 progress.at = slice.offset + slice.n_bytes;

@@ -2,59 +2,137 @@
 
 #include <errno.h>
 
+#include "base/number.h"
 #include "base/protection.h"
 #include "fs/ring.h"
 
-/* One thread of the kernel's, in which requests are done in their order: what ring_let_go() rests on. It is the limit of all rings of a
- * thread; on older kernels of each NUMA node. */
-static int limit_threads(struct io_uring *ring)
+/* The kernel's thread sleeps through a request that comes at the very moment when it goes to sleep, for up to 5 s: another one would be made for that, but
+ * one is the limit (io_uring/io-wq.c: io_wq_enqueue(), io_wq_worker()). After so long a request for nothing wakes it. */
+#define OVERSLEPT_NSEC (20 * NSEC_PER_MSEC)
+
+/* Data of the requests for nothing. */
+static char waking, letting_go;
+
+static int limit_threads(struct io_uring *uring)
 {
         unsigned n_most[] = {1, 1}; /* for files, for all else; what it was comes back */
 
-        return io_uring_register_iowq_max_workers(ring, n_most);
+        return io_uring_register_iowq_max_workers(uring, n_most);
 }
 
-int ring_new(unsigned n_entries, struct io_uring *ret)
+int ring_new(unsigned n_entries, Ring *ret)
 {
+        Ring ring = {0};
         int r = -EINVAL;
 
         if (PROTECTED_BY(UNDISTURBED))
-                r = io_uring_queue_init(n_entries, ret,
+                r = io_uring_queue_init(n_entries, &ring.uring,
                                         IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
         if (r == -EINVAL)
-                r = io_uring_queue_init(n_entries, ret, 0);
+                r = io_uring_queue_init(n_entries, &ring.uring, 0);
         if (r < 0)
                 return r;
-        r = limit_threads(ret);
-        if (r < 0)
-                io_uring_queue_exit(ret);
+        r = limit_threads(&ring.uring);
+        if (r < 0) {
+                ring_close(&ring);
+                return r;
+        }
+        *ret = ring;
+        return 0;
+}
+
+void ring_close(Ring *ring)
+{
+        io_uring_queue_exit(&ring->uring);
+}
+
+struct io_uring_sqe *ring_request(Ring *ring)
+{
+        struct io_uring_sqe *entry = io_uring_get_sqe(&ring->uring);
+
+        ring->holds_files = ring->holds_files || entry;
+        return entry;
+}
+
+int ring_submit(Ring *ring)
+{
+        int r;
+
+        do
+                r = io_uring_submit(&ring->uring);
+        while (r == -EINTR);
         return r;
 }
 
-int ring_let_go(struct io_uring *ring)
+/* By the kernel's thread. */
+static int nothing_submit(Ring *ring, char *data)
 {
-        struct io_uring_sqe *entry = PROTECTED_BY(LET_GO) ? io_uring_get_sqe(ring) : NULL;
-        struct io_uring_cqe *done;
+        struct io_uring_sqe *entry = io_uring_get_sqe(&ring->uring);
         int r;
 
-        if (!PROTECTED_BY(LET_GO))
-                return 0;
         if (!entry)
-                return -EBUSY; /* not all are over: a mistake of ours */
-        /* Its turn comes when the thread is through with those before; and when it is waited for, what they have left is put away. */
+                return -EBUSY; /* not all that was prepared is submitted: a mistake of ours */
         io_uring_prep_nop(entry);
         io_uring_sqe_set_flags(entry, IOSQE_ASYNC);
-        io_uring_sqe_set_data(entry, NULL);
-        do
-                r = io_uring_submit(ring);
-        while (r == -EINTR);
-        if (r <= 0)
-                return r < 0 ? r : -EAGAIN;
-        do
-                r = io_uring_wait_cqe(ring, &done);
-        while (r == -EINTR);
+        io_uring_sqe_set_data(entry, data);
+        r = ring_submit(ring);
+        if (r == 0)
+                return -EAGAIN;
+        return r < 0 ? r : 0;
+}
+
+/* A signal only means that somebody wants to stop: that is looked at when nothing is in flight. */
+static int entry_wait(Ring *ring, struct io_uring_cqe **ret)
+{
+        struct __kernel_timespec patience = {.tv_nsec = OVERSLEPT_NSEC};
+        bool is_patient = ring->is_waking;
+
+        for (;;) {
+                int r = is_patient ? io_uring_wait_cqe(&ring->uring, ret)
+                                   : io_uring_wait_cqe_timeout(&ring->uring, ret, &patience);
+
+                if (r == -EINTR)
+                        continue;
+                if (r == -ETIME) {
+                        r = nothing_submit(ring, &waking);
+                        if (r < 0)
+                                return r;
+                        ring->is_waking = is_patient = true;
+                        continue;
+                }
+                if (r < 0)
+                        return r;
+                if (io_uring_cqe_get_data(*ret) != &waking)
+                        return 0;
+                ring->is_waking = false;
+                io_uring_cqe_seen(&ring->uring, *ret);
+        }
+}
+
+int ring_wait(Ring *ring, void **ret_data, int *ret_result)
+{
+        struct io_uring_cqe *entry;
+        int r = entry_wait(ring, &entry);
+
         if (r < 0)
                 return r;
-        io_uring_cqe_seen(ring, done);
+        *ret_data = io_uring_cqe_get_data(entry);
+        *ret_result = entry->res;
+        io_uring_cqe_seen(&ring->uring, entry);
         return 0;
+}
+
+int ring_let_go(Ring *ring)
+{
+        void *data;
+        int r, result;
+
+        if (!ring->holds_files || !PROTECTED_BY(LET_GO))
+                return 0;
+        /* Its turn comes when the thread is through with those before; and when it is waited for, what they have left is put away. */
+        r = nothing_submit(ring, &letting_go);
+        if (r == 0)
+                r = ring_wait(ring, &data, &result);
+        ring->holds_files = false;
+        return r;
 }

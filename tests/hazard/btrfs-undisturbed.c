@@ -57,8 +57,20 @@ static void limit_locked_memory(void)
         must(syscall(SYS_capset, &header, sets) == 0 && setrlimit(RLIMIT_MEMLOCK, &little) == 0);
 }
 
+/* Every second stretch of so much of the file is in the page cache: then a slice leaves several behind that were not. */
+#define STRETCH_BYTES (256 * (size_t)KIB)
+
+static void read_stretches(const Subject *subject, int fd)
+{
+        _cleanup_free_ uint8_t *room = malloc(STRETCH_BYTES);
+
+        must(room && posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM) == 0);
+        for (size_t at = 0; at < subject->bytes; at += 2 * STRETCH_BYTES)
+                must(pread(fd, room, STRETCH_BYTES, (off_t)at) == (ssize_t)STRETCH_BYTES);
+}
+
 /* refused: now and then a copier is made that does not get its ring. */
-static void move_cold(Arena *arena, const char *what, bool refused)
+static void move_cold(Arena *arena, const char *what, bool refused, bool in_stretches)
 {
         Subject *subject = subject_new(arena, "file", N_PIECES, PIECE_BYTES, 0);
         _cleanup_close_ int fd = open(subject->path, O_RDONLY | O_NOATIME | O_CLOEXEC);
@@ -68,6 +80,8 @@ static void move_cold(Arena *arena, const char *what, bool refused)
 
         /* What is dropped beside the moves is what a ring is for. */
         must(fd >= 0 && fsync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0);
+        if (in_stretches)
+                read_stretches(subject, fd);
         fd = fd_close(fd);
         pause_usec(arena->volume.guard_nsec / NSEC_PER_USEC);
         move_begin(arena, subject, &move);
@@ -96,9 +110,10 @@ static void scenario(Arena *arena)
                 hazard_skip(arena, "this kernel has no io_uring");
                 return;
         }
-        move_cold(arena, "with a ring", false);
+        move_cold(arena, "with a ring", false, false);
+        move_cold(arena, "partly in the page cache", false, true);
         limit_locked_memory();
-        move_cold(arena, "while rings are refused", true);
+        move_cold(arena, "while rings are refused", true, false);
 }
 
 int main(int argc, char **argv)

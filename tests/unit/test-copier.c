@@ -37,14 +37,14 @@ static unsigned n_rings(void)
         return n;
 }
 
-/* As under a small LimitMEMLOCK=, which is one for all processes of a user. */
-static void refuse_buffers(void)
+/* In the place of the kernel: as under a small LimitMEMLOCK=, which is one for all processes of a user; or an older one. */
+static void refuse(uint32_t what)
 {
         struct sock_filter instructions[] = {
                 BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
                 BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_register, 0, 3),
                 BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IORING_REGISTER_BUFFERS, 0, 1),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, what, 0, 1),
                 BPF_STMT(BPF_RET | BPF_K, (uint32_t)SECCOMP_RET_ERRNO | (uint32_t)ENOMEM),
                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
         };
@@ -72,7 +72,7 @@ static void test_refused(void **state)
         assert_null(copier_free(copier));
         assert_int_equal(n_rings(), 0);
 
-        refuse_buffers();
+        refuse(IORING_REGISTER_BUFFERS);
         assert_return_code(copier_new(false, &copier), 0);
         assert_false(copier_uses_uring(copier));
         assert_int_equal(n_rings(), 1);
@@ -80,10 +80,24 @@ static void test_refused(void **state)
         assert_int_equal(n_rings(), 0);
 }
 
+/* A ring of which it is not known when it has let go of its files is not used. */
+static void test_many_threads(void **state)
+{
+        Copier *copier;
+
+        (void)state;
+        refuse(IORING_REGISTER_IOWQ_MAX_WORKERS);
+        assert_return_code(copier_new(false, &copier), 0);
+        assert_false(copier_uses_uring(copier));
+        assert_int_equal(n_rings(), 0);
+        assert_null(copier_free(copier));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_many_threads),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
