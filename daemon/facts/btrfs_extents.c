@@ -106,8 +106,9 @@ typedef struct Gathered {
         References references;
         ExtentMap map;
         size_t room; /* of map */
-        bool in_one_call;
-        Joined last, before; /* of what is written; without length: there is none */
+        uint64_t slice_bytes;
+        uint64_t together_from; /* what is written without a hole, up to the last one */
+        Joined last, before;    /* of what is written; without length: there is none */
 } Gathered;
 
 /* As the kernel goes through what it is handed. */
@@ -131,10 +132,10 @@ static void joined_hold_end(Gathered *gathered, const Joined *joined)
 {
         const uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
         const uint64_t within =
-                (joined->from - u64_align_down(gathered->offset, page_bytes)) % BTRFS_CLUSTER_BYTES;
+                (joined->from - u64_align_down(gathered->together_from, page_bytes)) % BTRFS_CLUSTER_BYTES;
 
-        if (!gathered->in_one_call || !joined->has_predecessor || within == 0 ||
-            joined->to > joined->from - within + BTRFS_CLUSTER_BYTES)
+        if (joined->to - gathered->together_from > gathered->slice_bytes || !joined->has_predecessor ||
+            within == 0 || joined->to > joined->from - within + BTRFS_CLUSTER_BYTES)
                 joined_hold(gathered, joined);
 }
 
@@ -166,6 +167,8 @@ static void joined_add(Gathered *gathered, const Extent *extent)
                 return;
         }
         joined_end(gathered, is_adjacent);
+        if (!is_adjacent)
+                gathered->together_from = extent->logical;
         *last = (Joined){
                 .from = extent->logical,
                 .to = end,
@@ -373,14 +376,14 @@ static int references_judge(int fs_fd, const References *references, BtrfsRegion
         return 0;
 }
 
-int btrfs_region_read(int fs_fd, FileId id, uint64_t offset, uint64_t length, bool in_one_call,
+int btrfs_region_read(int fs_fd, FileId id, uint64_t offset, uint64_t length, uint64_t slice_bytes,
                       bool is_young, BtrfsRegion *ret, ExtentMap *ret_map)
 {
         _cleanup_(gathered_done) Gathered gathered = {
                 .offset = offset,
                 .end = u64_add_saturate(offset, length),
                 .map = {.complete = true},
-                .in_one_call = in_one_call,
+                .slice_bytes = slice_bytes,
         };
         BtrfsRegion given = {0};
         int r;

@@ -32,9 +32,10 @@ typedef struct BtrfsRegion {
  * what is shared: to find that out takes FIEMAP fifty times as long as all the rest. Snapshots do not count as references here: whether an extent is shared
  * with others is FIEMAP's to say. What a transaction changes shows up when it is committed, so where it matters one is
  * (BTRFS_IOC_WAIT_SYNC: some milliseconds to some hundred); is_young: the file was changed within the last transactions.
- * in_one_call: the kernel gets all of it at once, so that it is known what it does with the ends.
+ * slice_bytes: of what lies together without a hole the kernel gets so much with one call, if there is no more, so that it is known what it
+ * does with the end.
  * Returns 0, -EFBIG above BTRFS_REGION_ITEMS_MAX extents, -errno. */
-int btrfs_region_read(int fs_fd, FileId id, uint64_t offset, uint64_t length, bool in_one_call,
+int btrfs_region_read(int fs_fd, FileId id, uint64_t offset, uint64_t length, uint64_t slice_bytes,
                       bool is_young, BtrfsRegion *ret, ExtentMap *ret_map);
 
 /* Has dirty data of a range written, and waits until the trees tell where. Returns 0 or -errno. */

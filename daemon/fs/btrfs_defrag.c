@@ -189,10 +189,7 @@ static int defrag_sample(EngineJob *job)
                 return r;
         if (state.would.type != BTRFS_ENCODING_NONE)
                 first_ask(job, &state);
-        if (state.layout.is_encoded)
-                state.slice_bytes = BTRFS_ENCODED_SLICE_BYTES;
-        else if (state.layout.in_one)
-                state.slice_bytes = BTRFS_SLICE_MAX_BYTES;
+        state.slice_bytes = state.layout.is_encoded ? BTRFS_ENCODED_SLICE_BYTES : state.layout.slice_bytes;
         r = btrfs_check_swap(job, true);
         if (r != ENGINE_DONE)
                 return r;
@@ -214,7 +211,7 @@ static int defrag_sample(EngineJob *job)
 static int defrag_reserve(EngineJob *job)
 {
         State state = state_get(job);
-        const uint32_t fewest = btrfs_fewest_runs(&job->map, moves_singles(job, &state));
+        const uint32_t fewest = btrfs_fewest_runs(&job->map, state.slice_bytes, moves_singles(job, &state));
         uint64_t free_bytes;
         bool in_pieces;
         int r;
@@ -240,11 +237,11 @@ static int defrag_reserve(EngineJob *job)
                 state_put(job, &state);
                 return r == ENGINE_DONE ? btrfs_encoded_try(job, state.would) : r;
         }
-        r = btrfs_room_in_pieces(job, &in_pieces);
+        r = btrfs_room_in_pieces(job, state.slice_bytes, &in_pieces);
         if (r != ENGINE_DONE || !in_pieces)
                 return r;
         if (!(state.layout.has_held && PROTECTED_BY(WHOLE_EXTENTS)) &&
-            btrfs_fewest_runs(&job->map, false) <= fewest)
+            btrfs_fewest_runs(&job->map, state.slice_bytes, false) <= fewest)
                 state.in_batches = true;
         else
                 state.slice_bytes = BTRFS_SLICE_MAX_BYTES;

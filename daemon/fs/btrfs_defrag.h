@@ -24,5 +24,5 @@ int btrfs_range_move(int fd, uint64_t offset, uint64_t end, BtrfsMove how);
 /* Waits until that is on the disk. Returns 0 or -errno. */
 int btrfs_range_wait(int fd, uint64_t offset, uint64_t end);
 
-/* The fewest runs that a region can come to lie in that is handed over slice by slice. Pure. */
-uint32_t btrfs_fewest_runs(const ExtentMap *map, bool singles);
+/* The fewest runs that a region can come to lie in that is handed over by slices of least_bytes (fs/btrfs_slice.h). Pure. */
+uint32_t btrfs_fewest_runs(const ExtentMap *map, uint64_t least_bytes, bool singles);

@@ -43,11 +43,12 @@ static uint32_t add_piece(Tail *tail, const Extent *extent, uint64_t from, uint6
         return goes_on ? 0 : 1;
 }
 
-uint32_t btrfs_fewest_runs(const ExtentMap *map, bool singles)
+uint32_t btrfs_fewest_runs(const ExtentMap *map, uint64_t least_bytes, bool singles)
 {
         uint64_t slice_at = map->n_extents > 0 ? map->extents[0].logical : 0, bytes = 0, n_extents = 0;
         const uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
         Tail tail = {0};
+        bool goes_on = true;
         uint32_t n_runs = 0;
 
         for (size_t i = 0; i < map->n_extents; i++) {
@@ -56,9 +57,9 @@ uint32_t btrfs_fewest_runs(const ExtentMap *map, bool singles)
                 const uint64_t end = extent->logical + extent->length;
                 const bool has_next = singles || (next && next->logical == end && !next->unwritten);
 
-                if (btrfs_slice_is_full(bytes, n_extents, BTRFS_SLICE_BYTES) ||
-                    (!singles && btrfs_slice_would_cut(map, i, slice_at))) {
-                        slice_at = extent[-1].logical + extent[-1].length;
+                if (btrfs_slice_is_full(bytes, n_extents, least_bytes) ||
+                    (!singles && (!goes_on || btrfs_slice_would_cut(map, i, slice_at)))) {
+                        slice_at = extent->logical;
                         bytes = n_extents = 0;
                 }
                 for (uint64_t from = extent->logical, to; from < end; from = to) {
@@ -72,6 +73,7 @@ uint32_t btrfs_fewest_runs(const ExtentMap *map, bool singles)
                 }
                 bytes += extent->length;
                 n_extents++;
+                goes_on = !extent->unwritten && has_next;
         }
         return n_runs;
 }

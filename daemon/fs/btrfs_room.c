@@ -78,15 +78,15 @@ static int lengths_read(const EngineJob *job, uint64_t *ret)
         return 0;
 }
 
-int btrfs_room_in_pieces(const EngineJob *job, bool *ret)
+int btrfs_room_in_pieces(const EngineJob *job, uint64_t slice_bytes, bool *ret)
 {
         uint64_t shortest = UINT64_MAX, lengths;
         BtrfsSlice slice;
         int r;
 
         *ret = false;
-        for (uint64_t at = job->region.offset;
-             btrfs_slice_next(&job->map, at, BTRFS_SLICE_BYTES, true, &slice); at = slice.end)
+        for (uint64_t at = job->region.offset; btrfs_slice_next(&job->map, at, slice_bytes, true, &slice);
+             at = slice.end)
                 shortest = u64_min(shortest, slice.end - slice.offset);
         if (shortest >= job->region.length)
                 return ENGINE_DONE;

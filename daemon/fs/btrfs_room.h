@@ -16,5 +16,5 @@
  * verdict or -errno. */
 int btrfs_room_check(EngineJob *job, uint32_t fewest);
 
-/* Would slices that are written one by one come to lie apart, though there may be room for several of them together? Returns ENGINE_DONE or -errno. */
-int btrfs_room_in_pieces(const EngineJob *job, bool *ret);
+/* Would slices of slice_bytes (fs/btrfs_slice.h) that are written one by one come to lie apart, though there may be room for several of them together? Returns ENGINE_DONE or -errno. */
+int btrfs_room_in_pieces(const EngineJob *job, uint64_t slice_bytes, bool *ret);

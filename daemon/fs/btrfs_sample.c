@@ -73,36 +73,30 @@ static int64_t age_nsec(const FileFacts *facts)
                (facts->ctime.sec * (int64_t)NSEC_PER_SEC + facts->ctime.nsec);
 }
 
-/* Is it one slice, from its beginning to its end? */
-static bool is_one_slice(const EngineJob *job)
+/* Would moving it take more than it gives back? */
+static bool would_grow(const EngineJob *job, const BtrfsRegion *region)
 {
-        const ExtentMap *map = &job->map;
-        const Extent *last = map->n_extents > 0 ? &map->extents[map->n_extents - 1] : NULL;
-        BtrfsSlice slice;
+        const uint64_t held_bytes = job->volume->moves_singles ? region->held_bytes : 0;
 
-        return last && btrfs_slice_next(map, job->region.offset, BTRFS_SLICE_MAX_BYTES, false, &slice) &&
-               slice.offset == job->region.offset && slice.end == last->logical + last->length;
+        return region->moved_bytes > region->freed_bytes + held_bytes + job->region.shared_bytes &&
+               PROTECTED_BY(WHOLE_EXTENTS);
 }
 
-/* Where single extents stay it depends on where calls end what of a region moves. What is longer than a slice is, but has parts of extents
- * in it, is one slice if it can be. Returns as btrfs_region_read(). */
-static int region_read(EngineJob *job, bool is_young, BtrfsRegion *ret, bool *ret_in_one)
+/* Where single extents stay, the last one of what lies together may, and with it all that was written together. What would grow for that gets longer
+ * slices, if it does not with them. Returns as btrfs_region_read(). */
+static int region_read(EngineJob *job, bool is_young, BtrfsRegion *ret, uint64_t *ret_slice_bytes)
 {
-        const bool is_short = job->region.length <= BTRFS_SLICE_BYTES;
-        bool in_one_call =
-                is_short || (job->region.length <= BTRFS_SLICE_MAX_BYTES && !job->volume->moves_singles);
         int r;
 
+        *ret_slice_bytes = BTRFS_SLICE_BYTES;
         r = btrfs_region_read(job->target_fd, job->target, job->region.offset, job->region.length,
-                              in_one_call, is_young, ret, &job->map);
-        if (r == 0 && in_one_call && !is_short && ret->has_parts && !is_one_slice(job)) {
-                extent_map_done(&job->map);
-                in_one_call = false;
-                r = btrfs_region_read(job->target_fd, job->target, job->region.offset, job->region.length,
-                                      in_one_call, is_young, ret, &job->map);
-        }
-        *ret_in_one = r == 0 && in_one_call && !is_short && ret->has_parts;
-        return r;
+                              *ret_slice_bytes, is_young, ret, &job->map);
+        if (r < 0 || job->volume->moves_singles || job->region.shared_bytes > 0 || !would_grow(job, ret))
+                return r;
+        extent_map_done(&job->map);
+        *ret_slice_bytes = BTRFS_SLICE_MAX_BYTES;
+        return btrfs_region_read(job->target_fd, job->target, job->region.offset, job->region.length,
+                                 *ret_slice_bytes, false, ret, &job->map);
 }
 
 int btrfs_layout_read(EngineJob *job, BtrfsEncoding would, BtrfsLayout *ret)
@@ -115,7 +109,7 @@ int btrfs_layout_read(EngineJob *job, BtrfsEncoding would, BtrfsLayout *ret)
         r = btrfs_range_settle(job->target_fd, job->region.offset, job->region.length);
         if (r < 0)
                 return r;
-        r = region_read(job, is_young, &region, &ret->in_one);
+        r = region_read(job, is_young, &region, &ret->slice_bytes);
         if (r == -EAGAIN)
                 return target_verdict(job, ENGINE_STALE, CHANGED_WRITTEN);
         if (r == -EFBIG)
@@ -139,10 +133,7 @@ int btrfs_layout_read(EngineJob *job, BtrfsEncoding would, BtrfsLayout *ret)
         ret->is_encoded = region.encoded_bytes > 0;
         ret->has_parts = region.has_parts;
         ret->has_held = region.held_bytes > 0;
-        if (job->volume->moves_singles)
-                region.freed_bytes += region.held_bytes;
-        if (region.moved_bytes > region.freed_bytes + job->region.shared_bytes &&
-            PROTECTED_BY(WHOLE_EXTENTS))
+        if (would_grow(job, &region))
                 return target_verdict(job, ENGINE_NO_GAIN, SKIP_WOULD_GROW);
         return ENGINE_DONE;
 }

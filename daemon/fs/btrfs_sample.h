@@ -4,16 +4,17 @@
 /* What the btrfs engine looks at before it begins a region. Private to it. All return ENGINE_DONE, a verdict or -errno. */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "facts/btrfs_encoding.h"
 #include "fs/engine.h"
 
 /* What moving a region is good for. */
 typedef struct BtrfsLayout {
-        bool has_parts;  /* it is moved to its end, or what has moved gives no space back */
-        bool is_encoded; /* compressed, all of it */
-        bool has_held;   /* the same of single extents: they have to move, too */
-        bool in_one; /* it is worth it only if the kernel gets all of it with one call, as one slice of BTRFS_SLICE_MAX_BYTES */
+        bool has_parts;       /* it is moved to its end, or what has moved gives no space back */
+        bool is_encoded;      /* compressed, all of it */
+        bool has_held;        /* the same of single extents: they have to move, too */
+        uint64_t slice_bytes; /* BTRFS_SLICE_BYTES, or longer ones with which it does not grow */
 } BtrfsLayout;
 
 /* Did nobody have it open for writing when it was sampled, and was the last change so long ago that the next one gets another stamp? Only

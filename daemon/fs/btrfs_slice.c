@@ -75,6 +75,7 @@ bool btrfs_slice_would_cut(const ExtentMap *map, size_t i, uint64_t slice_at)
 bool btrfs_slice_next(const ExtentMap *map, uint64_t offset, uint64_t least_bytes, bool singles,
                       BtrfsSlice *ret)
 {
+        const bool is_exact = !singles && PROTECTED_BY(WHOLE_EXTENTS);
         uint64_t bytes = 0, n_extents = 0, end = offset, chunk_bytes = 0;
         uint8_t encoding = 0;
 
@@ -84,13 +85,14 @@ bool btrfs_slice_next(const ExtentMap *map, uint64_t offset, uint64_t least_byte
                 if (extent->logical < offset)
                         continue;
                 /* The kernel would read it, and leave it. */
-                if (n_extents == 0 && !singles && !is_followed(map, i) && PROTECTED_BY(WHOLE_EXTENTS)) {
-                        offset = extent->logical + extent->length;
+                if (n_extents == 0 && is_exact && (extent->unwritten || !is_followed(map, i)))
                         continue;
-                }
                 if (n_extents == 0)
                         encoding = extent->encoding;
+                if (n_extents == 0 && is_exact)
+                        offset = extent->logical;
                 if (extent->encoding != encoding || btrfs_slice_is_full(bytes, n_extents, least_bytes) ||
+                    (is_exact && n_extents > 0 && !is_followed(map, i - 1)) ||
                     (!singles && btrfs_slice_would_cut(map, i, offset)) ||
                     (encoding && (bytes >= least_bytes || (n_extents > 0 && extent->logical != end) ||
                                   !chunk_take(&chunk_bytes, extent))))

@@ -49,8 +49,9 @@ bool btrfs_slice_would_cut(const ExtentMap *map, size_t i, uint64_t slice_at);
 void btrfs_slice_count(const ExtentMap *map, uint64_t offset, uint64_t end, BtrfsSlice *ret);
 
 /* The next slice of a map from this offset on, of least_bytes (BTRFS_SLICE_BYTES) or more: it ends with an extent, and before one that is encoded in
- * another way. What is compressed may make a shorter one (above), which ends at a hole, too. singles: extents that have none next to them are moved, too; else none begins with such a
- * one, or ends with one that would be cut. False at the end of the map. Pure. */
+ * another way. What is compressed may make a shorter one (above), which ends at a hole, too. singles: extents that have none next to them are moved, too; else it is without holes, consists of
+ * what the kernel moves, and does not end with an extent that would be cut: the clusters by which the kernel goes begin anew behind what it leaves, if that
+ * reaches over the end of one. False at the end of the map. Pure. */
 bool btrfs_slice_next(const ExtentMap *map, uint64_t offset, uint64_t least_bytes, bool singles,
                       BtrfsSlice *ret);
 

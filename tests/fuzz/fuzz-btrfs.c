@@ -217,8 +217,8 @@ static void check_region(void)
         const uint64_t offset = take_number(), length = take_number();
         const uint8_t kind = (uint8_t)fuzz_take(&answer, 1);
         BtrfsRegion region = {0};
-        int r = btrfs_region_read(-1, (FileId){.inode = 257, .subvolume = 5}, offset, length, kind & 1,
-                                  kind & 2, &region, &map);
+        int r = btrfs_region_read(-1, (FileId){.inode = 257, .subvolume = 5}, offset, length,
+                                  kind & 1 ? MIB : 8 * MIB, kind & 2, &region, &map);
 
         require(r <= 0);
         if (r < 0) {

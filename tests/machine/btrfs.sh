@@ -10,7 +10,7 @@
 machine_begin "$@"
 need_command mkfs.btrfs btrfs
 
-PROGRAMS=(btrfs-slices metadata-race page-cache racing-writers)
+PROGRAMS=(btrfs-slices btrfs-undisturbed metadata-race page-cache racing-writers)
 MACHINE_COMMAND_LIMIT=300
 
 for name in space first second fresh; do
@@ -85,6 +85,27 @@ moved short moved: $(((32 * 4 << 10) / 2))
 # the slice begins) would end in the middle.
 overwritten longer 1588 397 12
 moved longer moved: $(((33 * 4 << 10) / 2))
+
+# sparse NAME BLOCK END: blocks 0 to 50 and 75 to END, of which two are written again: block 25 and that BLOCK.
+sparse()
+{
+        # shellcheck disable=SC2016  # the machine's shell
+        in_machine bash -euc '
+                one() { head -c "$((($3 - $2) * 4))K" /dev/urandom | dd of="/srv/space/$1" bs=4K seek="$2" conv=notrunc iflag=fullblock status=none; }
+                one "$1" 0 50
+                one "$1" 75 "$3"
+                sync -f /srv/space
+                one "$1" 25 26
+                one "$1" "$2" "$(($2 + 1))"
+                sync -f /srv/space; sync -f /srv/space' - "$@"
+}
+
+# Behind the hole the kernel begins a cluster (64 blocks). With the last extent another one would begin, and it would stay, and all that it was written with.
+sparse alone 138 142
+moved alone skipped:would-grow -65536
+# It lies in one with the extent before it.
+sparse together 135 139
+moved together moved: -65536
 
 # touch_each_other NAME BLOCK: does that block of 4 KiB lie right behind the one before it?
 touch_each_other()

@@ -170,7 +170,7 @@ static void command_region(const char *path, const char *offset, const char *len
         _cleanup_(extent_map_done) ExtentMap map = {0};
         BtrfsRegion region;
         int r = btrfs_region_read(fd, id_of(path), strtoull(offset, NULL, 0), strtoull(length, NULL, 0),
-                                  true, true, &region, &map);
+                                  8 * MIB, true, &region, &map);
 
         if (r < 0)
                 error(2, -r, "%s", path);

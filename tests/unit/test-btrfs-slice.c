@@ -236,11 +236,14 @@ static void what_has_none_next_to_it_is_moved_whole_or_not(void **state)
                 {"p64 p64 p200", "128"},
                 {"p64 p64 p200 p4", "332"},
                 /* So does the last one in front of a hole. */
-                {"p64 p64 p200 h4 p64 p64", "128 4+128"},
+                {"p64 p64 p200 h4 p64 p64", "128 128"},
                 /* Nothing next to it at all. */
                 {"p64 h4 p64 h4 p64", ""},
-                {"p64 h4 p64 p64", "4+128"},
-                {"p64 p64 h4 p64", "128+4+64"},
+                {"p64 h4 p64 p64", "128"},
+                {"p64 p64 h4 p64", "128"},
+                /* Clusters begin anew behind a hole, and so do slices. */
+                {"p64 p64 h100 p252 p4 p12", "128 268"},
+                {"p64 p64 h100 p252 p8", "128 252"},
         };
 
         (void)state;
