@@ -5,7 +5,7 @@
 # LIMIT: 120
 # ENGINES: exchange plain
 # WHOLE_ENGINES: ext4 btrfs btrfs-zstd btrfs-raid1 ext4-1k ext4-2k
-# KERNEL: shutdown|[Ss]hutting down|[Ss]hut down|Please unmount|log I/O error|I/O error|[Mm]etadata I/O|JBD2: |EXT4-fs error|Aborting journal
+# KERNEL: shutdown|returned error -5|[Ss]hutting down|[Ss]hut down|Please unmount|log I/O error|I/O error|[Mm]etadata I/O|JBD2: |EXT4-fs error|Aborting journal
 
 . "$(dirname "$0")/../lib/scratch.sh"
 . "$TESTS/lib/clones.sh"

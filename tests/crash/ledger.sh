@@ -7,7 +7,7 @@
 # WHOLE: 900
 # ENGINES: no
 # ASAN: no
-# KERNEL: shutdown|[Ss]hutting down|[Ss]hut down|Please unmount|log I/O error|I/O error|[Mm]etadata I/O
+# KERNEL: shutdown|returned error -5|[Ss]hutting down|[Ss]hut down|Please unmount|log I/O error|I/O error|[Mm]etadata I/O
 
 . "$(dirname "$0")/../lib/inject.sh"
 test_begin "$@"

@@ -7,7 +7,7 @@
 # WHOLE: 3600
 # ENGINES: exchange plain ext4 btrfs btrfs-zstd
 # WHOLE_ENGINES: btrfs-raid1 ext4-1k ext4-2k
-# KERNEL: shutdown|[Ss]hutting down|[Ss]hut down|Please unmount|log I/O error|I/O error|[Mm]etadata I/O|JBD2: |EXT4-fs error|Aborting journal
+# KERNEL: shutdown|returned error -5|[Ss]hutting down|[Ss]hut down|Please unmount|log I/O error|I/O error|[Mm]etadata I/O|JBD2: |EXT4-fs error|Aborting journal
 
 . "$(dirname "$0")/../lib/inject.sh"
 test_begin "$@"

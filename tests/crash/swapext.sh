@@ -6,7 +6,7 @@
 # ENGINES: no
 # MUTANTS: REVERSE_MAP
 # ASAN: no
-# KERNEL: shutdown|[Ss]hutting down|shut down|Please unmount|corruption|Corruption|log mount|First 128 bytes|Unmount and run|recovery
+# KERNEL: shutdown|returned error -5|[Ss]hutting down|shut down|Please unmount|corruption|Corruption|log mount|First 128 bytes|Unmount and run|recovery
 
 . "$(dirname "$0")/../lib/scratch.sh"
 test_begin "$@"

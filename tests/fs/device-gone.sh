@@ -6,7 +6,7 @@
 # ASAN: no
 # ENGINES: exchange plain ext4 btrfs
 # LIMIT: 120
-# KERNEL: shutdown|[Ss]hutting down|shut down|Please unmount|I/O [Ee]rror|I/O error|[Mm]etadata I/O|Unmount and run|[Ll]og I/O|EXT4-fs error|Aborting journal|JBD2: |BTRFS:? (error|warning)
+# KERNEL: shutdown|returned error -5|[Ss]hutting down|shut down|Please unmount|I/O [Ee]rror|I/O error|[Mm]etadata I/O|Unmount and run|[Ll]og I/O|EXT4-fs error|Aborting journal|JBD2: |BTRFS:? (error|warning)
 
 . "$(dirname "$0")/../lib/scratch.sh"
 test_begin "$@"
