@@ -67,11 +67,15 @@ int ring_submit(Ring *ring)
 /* By the kernel's thread. */
 static int nothing_submit(Ring *ring, char *data)
 {
-        struct io_uring_sqe *entry = io_uring_get_sqe(&ring->uring);
+        struct io_uring_sqe *entry;
         int r;
 
+        /* What is prepared would go along. */
+        if (io_uring_sq_ready(&ring->uring) > 0)
+                return -EBUSY;
+        entry = io_uring_get_sqe(&ring->uring);
         if (!entry)
-                return -EBUSY; /* not all that was prepared is submitted: a mistake of ours */
+                return -EBUSY;
         io_uring_prep_nop(entry);
         io_uring_sqe_set_flags(entry, IOSQE_ASYNC);
         io_uring_sqe_set_data(entry, data);
@@ -85,7 +89,8 @@ static int nothing_submit(Ring *ring, char *data)
 static int entry_wait(Ring *ring, struct io_uring_cqe **ret)
 {
         struct __kernel_timespec patience = {.tv_nsec = OVERSLEPT_NSEC};
-        bool is_patient = ring->is_waking;
+        /* Nothing is submitted here where something is prepared that the kernel has refused. */
+        bool is_patient = ring->is_waking || io_uring_sq_ready(&ring->uring) > 0, is_ours = false;
 
         for (;;) {
                 int r = is_patient ? io_uring_wait_cqe(&ring->uring, ret)
@@ -97,15 +102,17 @@ static int entry_wait(Ring *ring, struct io_uring_cqe **ret)
                         r = nothing_submit(ring, &waking);
                         if (r < 0)
                                 return r;
-                        ring->is_waking = is_patient = true;
+                        ring->is_waking = is_patient = is_ours = true;
                         continue;
                 }
                 if (r < 0)
                         return r;
                 if (io_uring_cqe_get_data(*ret) != &waking)
                         return 0;
-                ring->is_waking = false;
                 io_uring_cqe_seen(&ring->uring, *ret);
+                ring->is_waking = false;
+                /* That of an earlier wait wakes nobody any more. */
+                is_patient = is_ours || io_uring_sq_ready(&ring->uring) > 0;
         }
 }
 

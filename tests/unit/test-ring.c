@@ -70,9 +70,11 @@ static void test_waits(void **state)
         /* Longer than it takes until the thread is woken. */
         begun_usec = clock_monotonic_usec();
         one = request_pause(100, &pauses[0], &places[0]);
-        two = request_pause(300, &pauses[1], &places[1]);
+        two = request_pause(900, &pauses[1], &places[1]);
         assert_int_equal(ring_submit(&ring), 2);
         expect(one, -ETIME);
+        /* One of its own, for all that time. */
+        assert_int_equal(*ring.uring.sq.khead, 4);
         assert_true(clock_monotonic_usec() - begun_usec >= 100 * NSEC_PER_MSEC / NSEC_PER_USEC);
         three = request_nothing(&places[2]);
         assert_int_equal(ring_submit(&ring), 1);
