@@ -287,8 +287,9 @@ static int region_scan(int fs_fd, FileId id, Gathered *gathered)
         }
         if (r < 0)
                 return r;
-        joined_end(gathered,
-                   gathered->last.to == gathered->end && follower.to > follower.from && !is_full(&follower));
+        gathered->map.goes_on =
+                gathered->last.to == gathered->end && follower.to > follower.from && !is_full(&follower);
+        joined_end(gathered, gathered->map.goes_on);
         return 0;
 }
 

@@ -29,6 +29,7 @@ typedef struct ExtentMap {
         Extent *extents; /* owned */
         size_t n_extents;
         bool complete; /* false: the file goes on behind the last extent, max_extents was reached, or the answer did not go forward */
+        bool goes_on; /* of btrfs_region_read(): behind the last extent, without a hole, there is one that the kernel would join with it */
         bool any_encoded; /* compressed or encrypted: such extents are unplaced until FileSystemType.map_decode() has found them */
 } ExtentMap;
 

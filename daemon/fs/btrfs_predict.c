@@ -55,7 +55,8 @@ uint32_t btrfs_fewest_runs(const ExtentMap *map, uint64_t least_bytes, bool sing
                 const Extent *extent = &map->extents[i];
                 const Extent *next = i + 1 < map->n_extents ? extent + 1 : NULL;
                 const uint64_t end = extent->logical + extent->length;
-                const bool has_next = singles || (next && next->logical == end && !next->unwritten);
+                const bool has_next =
+                        singles || (next ? next->logical == end && !next->unwritten : map->goes_on);
 
                 if (btrfs_slice_is_full(bytes, n_extents, least_bytes) ||
                     (!singles && (!goes_on || btrfs_slice_would_cut(map, i, slice_at)))) {

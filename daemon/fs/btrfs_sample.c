@@ -118,10 +118,13 @@ int btrfs_layout_read(EngineJob *job, BtrfsEncoding would, BtrfsLayout *ret)
                 return r;
         if (job->region.shared_bytes > 0) {
                 /* What was said to cost so much must not cost more, and all of it is looked at. */
+                const bool goes_on = job->map.goes_on;
+
                 extent_map_done(&job->map);
                 r = target_map_read(job, true, &job->map);
                 if (r < 0)
                         return r;
+                job->map.goes_on = goes_on;
         }
         /* The plan has left the others out. If there are any now they were written since. */
         if (n_kept(&job->map, would) < job->map.n_extents && PROTECTED_BY(COMPRESSION))

@@ -56,7 +56,9 @@ static bool chunk_take(uint64_t *chunk_bytes, const Extent *extent)
 
 static bool is_followed(const ExtentMap *map, size_t i)
 {
-        return i + 1 < map->n_extents && !map->extents[i + 1].unwritten &&
+        if (i + 1 == map->n_extents)
+                return map->goes_on;
+        return !map->extents[i + 1].unwritten &&
                map->extents[i + 1].logical == map->extents[i].logical + map->extents[i].length;
 }
 
@@ -122,6 +124,25 @@ static bool is_unmoved(const Extent *extent, const ExtentMap *after, size_t *at)
         return false;
 }
 
+/* From where on does the end of it lie in its old place, though its beginning does not? Its end: nowhere. */
+static uint64_t unmoved_from(const Extent *extent, const ExtentMap *after)
+{
+        const uint64_t end = extent->logical + extent->length;
+
+        for (size_t i = after->n_extents; i > 0; i--) {
+                const Extent *now = &after->extents[i - 1];
+
+                if (now->logical >= end)
+                        continue;
+                return !now->unplaced && !now->encoding && now->logical > extent->logical &&
+                                       now->logical + now->length >= end &&
+                                       now->physical == extent->physical + (now->logical - extent->logical)
+                               ? now->logical
+                               : end;
+        }
+        return end;
+}
+
 uint64_t btrfs_slice_rest(const ExtentMap *before, const ExtentMap *after, const BtrfsSlice *slice,
                           bool singles)
 {
@@ -137,8 +158,15 @@ uint64_t btrfs_slice_rest(const ExtentMap *before, const ExtentMap *after, const
                 /* What is preallocated is not moved. */
                 if (extent->logical >= slice->end || extent->unwritten || extent->unplaced)
                         continue;
-                if (!is_unmoved(extent, after, &at))
-                        break;
+                if (!is_unmoved(extent, after, &at)) {
+                        /* The kernel stops where a cluster ends, also within an extent. */
+                        const uint64_t end = extent->logical + extent->length;
+                        const uint64_t from = unmoved_from(extent, after);
+
+                        if (end != rest || from == end)
+                                break;
+                        return from;
+                }
                 would_move = would_move || (rest < slice->end && extent->logical + extent->length == rest);
                 rest = extent->logical;
         }

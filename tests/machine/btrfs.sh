@@ -107,6 +107,19 @@ moved alone skipped:would-grow -65536
 sparse together 135 139
 moved together moved: -65536
 
+# Written goes on right behind it in the file, and elsewhere on the disk: so the end of it is moved.
+# shellcheck disable=SC2016  # the machine's shell
+in_machine bash -euc '
+        for name in apart between apart; do
+                head -c 2M /dev/urandom >>"/srv/space/$name"
+                sync "/srv/space/$name"
+        done
+        for ((i = 1; i < 512; i += 8)); do
+                head -c 4K /dev/urandom | dd of=/srv/space/apart bs=4K seek="$i" conv=notrunc status=none
+        done
+        sync -f /srv/space; sync -f /srv/space'
+moved apart moved: $(((64 * 4 << 10) / 2))
+
 # touch_each_other NAME BLOCK: does that block of 4 KiB lie right behind the one before it?
 touch_each_other()
 {

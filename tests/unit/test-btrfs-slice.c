@@ -52,6 +52,21 @@ static const struct {
         {"acegik", "", 0, 6, true, 6},
 };
 
+/* The same of extents of four blocks: the kernel stops within one. */
+static const struct {
+        const char *before, *after;
+        bool singles;
+        unsigned rest;
+} parts[] = {
+        {"abcdijkl", "qrstuvwx", false, 8}, {"abcdijkl", "qrstuvwx", true, 8},
+        {"abcdijkl", "abcdijkl", false, 0}, {"abcdijkl", "abcdijkl", true, 0},
+        {"abcdijkl", "qrstijkl", false, 8}, {"abcdijkl", "qrstijkl", true, 4},
+        {"abcdijkl", "qrcdijkl", false, 2}, {"abcdijkl", "qrcdijkl", true, 2},
+        {"abcdijkl", "qrstuvkl", false, 6}, {"abcdijkl", "qrstuvkl", true, 6},
+        {"abcdijkl", "qrcduvwx", true, 8},  {"abcdijkl", "qrst....", true, 8},
+        {"abcdijkl", "qrstuv..", true, 8},
+};
+
 /* Extents of one block; where_runs_join: neighbours on the disk become one. */
 static void map_make(const char *text, bool where_runs_join, Extent *extents, ExtentMap *ret)
 {
@@ -93,6 +108,25 @@ static void what_was_left_is_known(void **state)
                 if (rest != cases[i].rest * BLOCK)
                         fail_msg("%s, then %s: block %llu, not %u", cases[i].before, cases[i].after,
                                  (unsigned long long)(rest / BLOCK), cases[i].rest);
+        }
+}
+
+static void what_was_left_of_an_extent_is_known(void **state)
+{
+        (void)state;
+        for (size_t i = 0; i < ELEMENTS(parts); i++) {
+                Extent before_extents[BLOCKS], after_extents[BLOCKS];
+                ExtentMap before, after;
+                BtrfsSlice slice;
+                uint64_t rest;
+
+                map_make(parts[i].before, true, before_extents, &before);
+                map_make(parts[i].after, true, after_extents, &after);
+                btrfs_slice_count(&before, 0, 8 * BLOCK, &slice);
+                rest = btrfs_slice_rest(&before, &after, &slice, parts[i].singles);
+                if (rest != parts[i].rest * BLOCK)
+                        fail_msg("%s, then %s: block %llu, not %u", parts[i].before, parts[i].after,
+                                 (unsigned long long)(rest / BLOCK), parts[i].rest);
         }
 }
 
@@ -262,6 +296,7 @@ int main(void)
                 cmocka_unit_test(what_has_none_next_to_it_is_moved_whole_or_not),
                 cmocka_unit_test(what_is_compressed_is_cut_by_whole_chunks),
                 cmocka_unit_test(what_was_left_is_known),
+                cmocka_unit_test(what_was_left_of_an_extent_is_known),
                 cmocka_unit_test(small_extents_and_large_ones),
         };
 
