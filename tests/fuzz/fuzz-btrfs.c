@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What the trees of a btrfs answer: the linker puts __wrap_ioctl() in the place of ioctl(2) (tests/CMakeLists.txt). Also for items that make no
- * sense, as of a damaged or a forged volume, what reads them comes back, and keeps to what its header promises. */
+/* What the trees of a btrfs answer. Also for items that make no sense, as of a damaged or a forged volume, what reads them comes back,
+ * and keeps to what its header promises. */
 
 #include <endian.h>
 #include <errno.h>
@@ -9,7 +9,6 @@
 #include <linux/btrfs_tree.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
-#include <stdarg.h>
 #include <sys/ioctl.h>
 
 #include "base/cleanup.h"
@@ -19,26 +18,12 @@
 #include "facts/btrfs_inodes.h"
 #include "facts/btrfs_space.h"
 #include "facts/extent_map.h"
-#include "fuzz.h"
 
-/* More calls than that, and it never ends: of devices there may be 65536. */
-#define CALLS_MAX 70000
+#define CALLS_MAX 70000 /* of devices there may be 65536 */
+#include "fuzz-ioctl.h"
 
 /* The longest item that is made up; an item of a tree may have some 16 KiB. */
 #define ITEM_BYTES 256
-
-static FuzzBytes answer;
-static unsigned n_calls;
-
-/* Mostly small numbers, so that extents meet. */
-static uint64_t take_number(void)
-{
-        const uint8_t kind = (uint8_t)fuzz_take(&answer, 1);
-
-        if (kind < 0xe0)
-                return (uint64_t)kind * 4096;
-        return kind < 0xf0 ? fuzz_take(&answer, 3) : fuzz_take(&answer, 8);
-}
 
 static void fiemap_answer(struct fiemap *request)
 {
@@ -130,21 +115,8 @@ static void fs_answer(struct btrfs_ioctl_fs_info_args *request)
         };
 }
 
-int __wrap_ioctl(int fd, unsigned long number, ...);
-int __wrap_ioctl(int fd, unsigned long number, ...)
+static int ioctl_answer(unsigned long number, void *argument)
 {
-        va_list arguments;
-        void *argument;
-
-        va_start(arguments, number);
-        argument = va_arg(arguments, void *);
-        va_end(arguments);
-        (void)fd;
-        require(++n_calls < CALLS_MAX);
-        if (fuzz_take(&answer, 1) == 0xee) {
-                errno = (int)(1 + fuzz_take(&answer, 1) % 133);
-                return -1;
-        }
         switch (number) {
         case FS_IOC_FIEMAP:
                 fiemap_answer(argument);

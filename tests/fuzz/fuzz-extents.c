@@ -1,36 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What FIEMAP and BULKSTAT answer: the linker puts __wrap_ioctl() in the place of ioctl(2) (tests/CMakeLists.txt). Also for an
- * answer that makes no sense, the calls come back, and keep to what their headers promise. */
+/* What FIEMAP and BULKSTAT answer. Also for an answer that makes no sense, the calls come back, and keep to what their headers promise. */
 
-#include <errno.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
-#include <stdarg.h>
 #include <xfs/xfs.h>
 
 #include "base/cleanup.h"
 #include "base/number.h"
 #include "facts/extent_map.h"
 #include "facts/file_system.h"
-#include "fuzz.h"
 
-/* More calls than that, and it never ends. */
 #define CALLS_MAX 4096
+#include "fuzz-ioctl.h"
 
-static FuzzBytes answer;
-static unsigned n_calls;
 static bool endless; /* when there are no more bytes, one empty extent after the other, else none */
-
-/* Mostly small numbers, so that extents meet. */
-static uint64_t take_number(void)
-{
-        const uint8_t kind = (uint8_t)fuzz_take(&answer, 1);
-
-        if (kind < 0xe0)
-                return (uint64_t)kind * 4096;
-        return kind < 0xf0 ? fuzz_take(&answer, 3) : fuzz_take(&answer, 8);
-}
 
 static void fiemap_answer(struct fiemap *request)
 {
@@ -74,21 +58,8 @@ static void bulkstat_answer(struct xfs_bulkstat_req *request)
                 request->hdr.ocount = (uint32_t)fuzz_take(&answer, 4);
 }
 
-int __wrap_ioctl(int fd, unsigned long number, ...);
-int __wrap_ioctl(int fd, unsigned long number, ...)
+static int ioctl_answer(unsigned long number, void *argument)
 {
-        va_list arguments;
-        void *argument;
-
-        va_start(arguments, number);
-        argument = va_arg(arguments, void *);
-        va_end(arguments);
-        (void)fd;
-        require(++n_calls < CALLS_MAX);
-        if (fuzz_take(&answer, 1) == 0xee) {
-                errno = (int)(1 + fuzz_take(&answer, 1) % 133);
-                return -1;
-        }
         if (number == FS_IOC_FIEMAP)
                 fiemap_answer(argument);
         else if (number == XFS_IOC_BULKSTAT)

@@ -92,42 +92,31 @@ static void map_make(const char *text, bool where_runs_join, Extent *extents, Ex
         }
 }
 
+static void rest_compare(const char *before_text, const char *after_text, bool where_runs_join,
+                         unsigned offset, unsigned end, bool singles, unsigned rest)
+{
+        Extent before_extents[BLOCKS], after_extents[BLOCKS];
+        ExtentMap before, after;
+        BtrfsSlice slice;
+        uint64_t found;
+
+        map_make(before_text, where_runs_join, before_extents, &before);
+        map_make(after_text, true, after_extents, &after);
+        btrfs_slice_count(&before, offset * BLOCK, end * BLOCK, &slice);
+        found = btrfs_slice_rest(&before, &after, &slice, singles);
+        if (found != rest * BLOCK)
+                fail_msg("%s, then %s: block %llu, not %u", before_text, after_text,
+                         (unsigned long long)(found / BLOCK), rest);
+}
+
 static void what_was_left_is_known(void **state)
 {
         (void)state;
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                Extent before_extents[BLOCKS], after_extents[BLOCKS];
-                ExtentMap before, after;
-                BtrfsSlice slice;
-                uint64_t rest;
-
-                map_make(cases[i].before, false, before_extents, &before);
-                map_make(cases[i].after, true, after_extents, &after);
-                btrfs_slice_count(&before, cases[i].offset * BLOCK, cases[i].end * BLOCK, &slice);
-                rest = btrfs_slice_rest(&before, &after, &slice, cases[i].singles);
-                if (rest != cases[i].rest * BLOCK)
-                        fail_msg("%s, then %s: block %llu, not %u", cases[i].before, cases[i].after,
-                                 (unsigned long long)(rest / BLOCK), cases[i].rest);
-        }
-}
-
-static void what_was_left_of_an_extent_is_known(void **state)
-{
-        (void)state;
-        for (size_t i = 0; i < ELEMENTS(parts); i++) {
-                Extent before_extents[BLOCKS], after_extents[BLOCKS];
-                ExtentMap before, after;
-                BtrfsSlice slice;
-                uint64_t rest;
-
-                map_make(parts[i].before, true, before_extents, &before);
-                map_make(parts[i].after, true, after_extents, &after);
-                btrfs_slice_count(&before, 0, 8 * BLOCK, &slice);
-                rest = btrfs_slice_rest(&before, &after, &slice, parts[i].singles);
-                if (rest != parts[i].rest * BLOCK)
-                        fail_msg("%s, then %s: block %llu, not %u", parts[i].before, parts[i].after,
-                                 (unsigned long long)(rest / BLOCK), parts[i].rest);
-        }
+        for (size_t i = 0; i < ELEMENTS(cases); i++)
+                rest_compare(cases[i].before, cases[i].after, false, cases[i].offset, cases[i].end,
+                             cases[i].singles, cases[i].rest);
+        for (size_t i = 0; i < ELEMENTS(parts); i++)
+                rest_compare(parts[i].before, parts[i].after, true, 0, 8, parts[i].singles, parts[i].rest);
 }
 
 /* A region is gone through slice by slice: each begins where the one before ended, none is missed, and all but the last are so long. */
@@ -296,7 +285,6 @@ int main(void)
                 cmocka_unit_test(what_has_none_next_to_it_is_moved_whole_or_not),
                 cmocka_unit_test(what_is_compressed_is_cut_by_whole_chunks),
                 cmocka_unit_test(what_was_left_is_known),
-                cmocka_unit_test(what_was_left_of_an_extent_is_known),
                 cmocka_unit_test(small_extents_and_large_ones),
         };
 
