@@ -6,8 +6,9 @@
 #include "base/protection.h"
 #include "fs/ring.h"
 
-/* The kernel's thread sleeps through a request that comes at the very moment when it goes to sleep, for up to 5 s: another one would be made for that, but
- * one is the limit (io_uring/io-wq.c: io_wq_enqueue(), io_wq_worker()). After so long a request for nothing wakes it. */
+/* By its source the kernel's thread can sleep through a request that comes at the very moment when it goes to sleep, for up to 5 s: another one would be
+ * made for that, but one is the limit (io_uring/io-wq.c: io_wq_enqueue(), io_wq_worker(); not seen in 3.3 million tries on Linux 6.18). After so long a
+ * request for nothing wakes it. */
 #define OVERSLEPT_NSEC (20 * NSEC_PER_MSEC)
 
 /* Data of the requests for nothing. */

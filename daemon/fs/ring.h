@@ -9,8 +9,8 @@
  * -errno of ring_submit(), ring_wait() and ring_let_go() nothing is known about what is in flight: close it.
  *
  * What the kernel cannot do at once it does in a thread of its own, one for all rings of our thread: one request after the other, in their order. Where
- * that one has to wait and others stand behind it, the kernel still interrupts our thread, to have it make another one; so no two of them are under
- * way during a call that must not be interrupted. */
+ * that one has to wait and others stand behind it, the kernel may still interrupt our thread, to have it make another one (io_uring/io-wq.c:
+ * io_queue_worker_create(); not seen); so no two of them are under way during a call that must not be interrupted. */
 
 #include <liburing.h>
 #include <stdbool.h>

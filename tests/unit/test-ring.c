@@ -33,7 +33,8 @@ static void *request_pause(unsigned msec, struct __kernel_timespec *pause, int *
         struct io_uring_sqe *entry = ring_request(&ring);
 
         assert_non_null(entry);
-        *pause = (struct __kernel_timespec){.tv_nsec = msec * (long long)NSEC_PER_MSEC};
+        *pause = (struct __kernel_timespec){.tv_sec = msec / 1000,
+                                            .tv_nsec = msec % 1000 * (long long)NSEC_PER_MSEC};
         io_uring_prep_timeout(entry, pause, 0, 0);
         io_uring_sqe_set_data(entry, place);
         return place;
@@ -54,6 +55,7 @@ static void test_waits(void **state)
         struct __kernel_timespec pauses[2];
         int places[3];
         uint64_t begun_usec;
+        unsigned n_before;
         void *one, *two, *three;
 
         (void)state;
@@ -68,14 +70,15 @@ static void test_waits(void **state)
         expect(one, 0);
 
         /* Longer than it takes until the thread is woken. */
+        n_before = *ring.uring.sq.khead;
         begun_usec = clock_monotonic_usec();
-        one = request_pause(100, &pauses[0], &places[0]);
-        two = request_pause(900, &pauses[1], &places[1]);
+        one = request_pause(400, &pauses[0], &places[0]);
+        two = request_pause(1500, &pauses[1], &places[1]);
         assert_int_equal(ring_submit(&ring), 2);
         expect(one, -ETIME);
         /* One of its own, for all that time. */
-        assert_int_equal(*ring.uring.sq.khead, 4);
-        assert_true(clock_monotonic_usec() - begun_usec >= 100 * NSEC_PER_MSEC / NSEC_PER_USEC);
+        assert_int_equal(*ring.uring.sq.khead - n_before, 3);
+        assert_true(clock_monotonic_usec() - begun_usec >= 400 * NSEC_PER_MSEC / NSEC_PER_USEC);
         three = request_nothing(&places[2]);
         assert_int_equal(ring_submit(&ring), 1);
         expect(three, 0);
