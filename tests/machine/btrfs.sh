@@ -107,18 +107,19 @@ moved alone skipped:would-grow -65536
 sparse together 135 139
 moved together moved: -65536
 
-# Written goes on right behind it in the file, and elsewhere on the disk: so the end of it is moved.
+# The file goes on right behind it, elsewhere on the disk, with so much that it is no part of what is moved: so the end of that is moved, though it reaches
+# over a cluster.
 # shellcheck disable=SC2016  # the machine's shell
 in_machine bash -euc '
-        for name in apart between apart; do
-                head -c 2M /dev/urandom >>"/srv/space/$name"
-                sync "/srv/space/$name"
-        done
-        for ((i = 1; i < 512; i += 8)); do
+        append() { head -c "$2" /dev/urandom >>"/srv/space/$1"; sync "/srv/space/$1"; }
+        append apart 1M
+        append between 1M
+        append apart 16M
+        for ((i = 1; i < 128; i += 8)); do
                 head -c 4K /dev/urandom | dd of=/srv/space/apart bs=4K seek="$i" conv=notrunc status=none
         done
         sync -f /srv/space; sync -f /srv/space'
-moved apart moved: $(((64 * 4 << 10) / 2))
+moved apart moved: $(((16 * 4 << 10) / 2))
 
 # touch_each_other NAME BLOCK: does that block of 4 KiB lie right behind the one before it?
 touch_each_other()
